@@ -1,0 +1,88 @@
+// The listener: one client port that speaks HTTP/1.1 (Boost.Beast) and HTTP/2 (nghttp2), told apart by the first
+// bytes (the HTTP/2 preface or not); gRPC is a codec on HTTP/2 over the call table, plain HTTP requests go to
+// the routes. One place for limits, deadlines, draining and metrics. No Boost, Beast or nghttp2 type is in this
+// header.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/call_table.h"
+#include "base/status.h"
+
+namespace kv::api {
+
+struct ServerOptions {
+  std::vector<std::string> listen_urls;  // "http://127.0.0.1:2379"; port 0: any (see bound_ports)
+  int io_threads = 1;
+
+  size_t max_request_bytes = 2 << 20;          // one message or body; larger: RESOURCE_EXHAUSTED / 413
+  size_t max_response_bytes = 2147483647;
+  uint32_t max_concurrent_streams = 4096;      // per connection; clients are told
+  size_t max_connections = 16384;
+  size_t max_header_bytes = 64 << 10;
+  size_t max_queued_bytes = 64 << 20;          // responses that wait for a slow client, per connection; beyond it
+                                               // the connection is closed
+  int64_t header_timeout_ms = 10000;           // from accept, or from a request's first byte, to its headers' end
+  int64_t idle_timeout_ms = 0;                 // 0: never
+  int64_t keepalive_min_time_ms = 5000;        // pings more often: GOAWAY too_many_pings
+  int64_t keepalive_interval_ms = 7200 * 1000; // our ping to an idle connection
+  int64_t keepalive_timeout_ms = 20000;
+  // Abuse: per connection; beyond it GOAWAY ENHANCE_YOUR_CALM.
+  uint32_t max_resets_per_second = 1000;       // streams reset by the client before they were answered
+  uint32_t max_control_frames_per_second = 2000;  // settings and pings, ours to answer
+};
+
+// A plain HTTP request outside gRPC, complete (bodies are bounded by max_request_bytes).
+struct HttpRequest {
+  std::string method;
+  std::string path;   // without the query, still percent-encoded
+  std::string query;  // without the '?'
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;
+  std::string peer;
+};
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+// Called on an I/O thread; must not block. `reply` is called exactly once, from any thread.
+using HttpHandler = std::function<void(std::shared_ptr<HttpRequest>, absl::AnyInvocable<void(HttpResponse)> reply)>;
+
+struct Route {
+  std::string method;  // "GET"; "" means all
+  std::string path;    // exact, or a prefix when it ends in '*'
+  HttpHandler handler;
+};
+
+class Server {
+ public:
+  // Binds and listens at once, serves after start(). The table and what its handlers use must outlive the server.
+  // InvalidArgument for a URL that is none; Unavailable when an address can't be bound, with the address in the text.
+  static Result<std::unique_ptr<Server>> listen(const ServerOptions& options, const CallTable& table,
+                                                std::vector<Route> routes);
+  // Stops at once: closes all connections, joins the I/O threads.
+  virtual ~Server() = default;
+
+  virtual void start() = 0;
+  // Stops accepting, sends GOAWAY, lets calls in flight end for at most `grace_ms`, then closes. Blocks. Streams
+  // still open at the end are reset; calls get cancelled().
+  virtual void drain(int64_t grace_ms) = 0;
+  virtual std::vector<uint16_t> bound_ports() const = 0;
+  virtual size_t connections() const = 0;
+};
+
+// Adds grpc.health.v1.Health and server reflection (v1alpha and v1) for all rows of the table.
+// `serving` answers for the service "" and for each known one; any thread.
+void add_health(CallTable& table, std::function<bool()> serving);
+void add_reflection(CallTable& table);
+
+}  // namespace kv::api

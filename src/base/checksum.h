@@ -1,0 +1,18 @@
+// The checksum of everything that kvd writes to disk or sends to a peer: XXH3, 64 bits. It finds damage, not
+// malice. `seed` ties a record to its place (its index, say), so that a record that is whole but in the wrong
+// place is found too.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace kv {
+
+inline uint64_t checksum(std::string_view bytes, uint64_t seed = 0) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+}  // namespace kv

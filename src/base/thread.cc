@@ -1,0 +1,9 @@
+#include "base/thread.h"
+
+#include <pthread.h>
+
+namespace kv {
+
+void name_this_thread(const std::string& name) { pthread_setname_np(pthread_self(), name.substr(0, 15).c_str()); }
+
+}  // namespace kv

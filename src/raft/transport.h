@@ -1,0 +1,73 @@
+// Raft messages between members over TCP, on Boost.Asio. One stream per direction and peer: this member dials
+// every peer and sends on the stream it dialled; it receives on the streams that peers dialled.
+//
+// Raft needs no delivery promise, so the transport gives none: a message that finds its peer's queue full, or a
+// peer that is away, is dropped and counted, and the core is told (on_unreachable). What it does promise: what
+// arrives is whole (length limit, checksum), is from a member of this cluster that speaks our protocol version
+// (hello), and is in the order it was sent in per stream. A stranger's bytes close their connection and nothing
+// else. Frame format: docs/formats.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "raft/types.h"
+
+namespace kv::raft {
+
+// The messages' bytes (docs/formats.md). decode: nullopt when they are not a message, whatever they are.
+void encode(const Message& message, std::string& out);  // appends
+std::optional<Message> decode_message(std::string_view bytes);
+
+struct PeerAddress {
+  NodeId id;
+  std::vector<std::string> urls;  // "http://host:port"; tried in turn
+};
+
+struct PeerStats {
+  NodeId id;
+  bool connected = false;
+  uint64_t sent_bytes = 0;
+  uint64_t received_bytes = 0;
+  uint64_t dropped_messages = 0;
+  double round_trip_seconds = 0;  // of the last ping on the stream; 0: none yet
+};
+
+class Transport {
+ public:
+  struct Options {
+    uint64_t cluster_id = 0;
+    NodeId id;
+    std::vector<std::string> listen_urls;   // "http://0.0.0.0:2380"; port 0: any (see bound_ports)
+    size_t max_frame_bytes = 64 << 20;
+    size_t max_queued_bytes = 64 << 20;     // per peer; beyond it messages are dropped
+    int64_t hello_timeout_ms = 5000;
+    int64_t reconnect_min_ms = 50;          // doubles up to the maximum, with jitter
+    int64_t reconnect_max_ms = 2000;
+    int64_t idle_timeout_ms = 10000;        // pings keep a healthy stream from idling
+  };
+
+  // Called on the transport's thread, in batches: everything that one read brought. Must not block for long.
+  using OnMessages = std::function<void(std::vector<Message>&&)>;
+  using OnUnreachable = std::function<void(NodeId)>;
+
+  // Listens at once; InvalidArgument for a URL that is none, Unavailable when an address can't be bound.
+  static Result<std::unique_ptr<Transport>> start(const Options& options, OnMessages on_messages,
+                                                  OnUnreachable on_unreachable);
+  // Stops: closes all, joins the thread. No callback runs after it.
+  virtual ~Transport() = default;
+
+  // Any thread.
+  virtual void add_peer(const PeerAddress& peer) = 0;     // or changes its addresses
+  virtual void remove_peer(NodeId id) = 0;
+  // Encodes and queues; never blocks. Messages to unknown peers are dropped.
+  virtual void send(std::vector<Message> messages) = 0;
+  virtual std::vector<PeerStats> stats() const = 0;
+  virtual std::vector<uint16_t> bound_ports() const = 0;
+};
+
+}  // namespace kv::raft

@@ -1,0 +1,65 @@
+// The plain interface between the doors (src/api) and a member (src/server): a request message, who asks and
+// until when, and a completion that takes a Status and the response. No gRPC, HTTP or Beast type crosses it.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+
+namespace kv {
+
+// Who asks, until when, and whether they still want the answer. Shared by the door and whoever works on the call.
+class CallContext {
+ public:
+  static constexpr int64_t kNoDeadline = INT64_MAX;
+
+  virtual ~CallContext() = default;
+
+  // Runs `work` soon on the door's thread that owns this call: where a read is best served, since its answer is
+  // sent from there. Calls that come in a burst cost one wake-up. Any thread.
+  virtual void post(absl::AnyInvocable<void()> work) = 0;
+
+  int64_t deadline_ms = kNoDeadline;  // on Clock::monotonic_ms
+  std::string peer;                   // "192.0.2.1:51234"
+  std::string token;                  // the auth token as it came; empty: none
+  std::string certificate_user;       // CN of a verified client certificate; empty: none
+  bool has_leader = false;            // metadata `hasleader: true`: fail when there is no leader
+  std::vector<std::pair<std::string, std::string>> metadata;  // as it came, keys in lower case, -bin decoded
+
+  // True once the client has gone, cancelled, or the deadline has passed. Any thread.
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  void cancel() { cancelled_.store(true, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+using CallPtr = std::shared_ptr<CallContext>;
+
+// Called exactly once, from any thread. The door serialises the response and sends it.
+template <typename Response>
+using Done = absl::AnyInvocable<void(Status, Response&&)>;
+
+// The sending half of a stream, for handlers. write() never blocks; a handler that produces faster than the client
+// reads must watch queued_bytes() and go on at on_drained. Any thread; after finish() nothing is sent.
+template <typename Response>
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  // False when the stream is over (the client went away); the message is then dropped.
+  virtual bool write(const Response& response) = 0;
+  virtual void finish(Status status) = 0;
+  virtual size_t queued_bytes() const = 0;
+  // `ready` is called once, when less than `below_bytes` are queued (at once if so already) or the stream is over.
+  virtual void on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) = 0;
+};
+
+}  // namespace kv

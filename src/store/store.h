@@ -1,0 +1,123 @@
+// The replicated state machine: etcd's MVCC key space (later leases, auth, watches) on a RocksDB of its own,
+// <data-dir>/state. It knows no raft and no network: it is handed commands in their agreed order and is asked
+// questions.
+//
+// The state writes no WAL: the raft log already is one. The applied index is part of each applied batch and all
+// column families flush atomically, so after a crash the state is exactly at some applied index, and whoever
+// owns the log replays from there (docs/design.md, "Store").
+//
+// Threads: one thread applies (begin() ... commit()); any thread reads. A read sees the state at one applied
+// index, whole batches only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/strong.h"
+#include "etcdserverpb/rpc.pb.h"
+
+namespace kv::store {
+
+using Revision = Strong<struct RevisionTag, int64_t>;
+
+struct StoreOptions {
+  std::string path;
+  bool create_if_missing = true;
+  size_t write_buffer_bytes = 64 << 20;  // memtables, all column families together, before a flush begins
+  size_t block_cache_bytes = 256 << 20;
+};
+
+class Store;
+
+// One raft entry being applied: any number of commands, atomic together. Each call answers as etcd does, errors
+// included; a call that answers an error has changed nothing. Later calls see what earlier ones did. Nothing is
+// visible to readers before commit().
+//
+// `header.revision` of each response is set as etcd sets it; the other header fields are the caller's.
+class ApplyBatch {
+ public:
+  virtual ~ApplyBatch() = default;
+
+  virtual Status put(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response) = 0;
+  virtual Status delete_range(const etcdserverpb::DeleteRangeRequest& request,
+                              etcdserverpb::DeleteRangeResponse* response) = 0;
+  virtual Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) = 0;
+  // Marks the revision as compacted (durable with this batch); old history is removed in the background, see
+  // Store::wait_compacted for `physical`.
+  virtual Status compact(const etcdserverpb::CompactionRequest& request,
+                         etcdserverpb::CompactionResponse* response) = 0;
+
+  // Small replicated records beside the key space (members, cluster version), in the same atomic batch.
+  virtual void put_record(std::string_view name, std::string_view value) = 0;
+  virtual void delete_record(std::string_view name) = 0;
+
+  // Makes it all visible at once and records the applied index and its term. The batch is spent afterwards.
+  // An I/O error here means the state can't be trusted in memory any more: the caller stops the member.
+  virtual Status commit(uint64_t applied_index, uint64_t applied_term) = 0;
+};
+
+// Checks that need no state, made before a command is proposed, with etcd's errors and etcd's order of them.
+// max_txn_ops: etcd's --max-txn-ops.
+Status check(const etcdserverpb::RangeRequest& request);
+Status check(const etcdserverpb::PutRequest& request);
+Status check(const etcdserverpb::DeleteRangeRequest& request);
+Status check(const etcdserverpb::TxnRequest& request, size_t max_txn_ops);
+
+struct StoreStats {
+  int64_t revision = 0;          // of the last change
+  int64_t compact_revision = 0;  // reads below it are refused; 0 or -1 as etcd: none yet
+  uint64_t keys = 0;             // live keys
+  uint64_t bytes_on_disk = 0;    // all files, and what is in memory waiting to be flushed
+  uint64_t bytes_in_use = 0;     // an estimate of what live data take
+};
+
+struct HashResult {
+  uint32_t hash = 0;
+  int64_t hash_revision = 0;
+  int64_t compact_revision = 0;
+  int64_t revision = 0;
+};
+
+class Store {
+ public:
+  // DataLoss when the files are damaged, Unavailable when another process holds them.
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
+  virtual ~Store() = default;
+
+  // ---- applying: one thread ----
+  virtual std::unique_ptr<ApplyBatch> begin() = 0;
+
+  // ---- asking: any thread ----
+  virtual uint64_t applied_index() const = 0;   // of the last commit(), 0 for a new store
+  virtual uint64_t applied_term() const = 0;
+  virtual uint64_t durable_index() const = 0;   // the applied index that is on disk for certain: the log may be
+                                                // truncated up to it, never beyond
+  virtual Revision revision() const = 0;        // 1 for a new store, as in etcd
+  virtual StoreStats stats() const = 0;
+
+  // etcd's Range at the present state. OutOfRange "etcdserver: mvcc: required revision has been compacted" /
+  // "etcdserver: mvcc: required revision is a future revision". Sets header.revision.
+  virtual Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const = 0;
+
+  // A hash over everything that a reader could see at revisions (compact_revision, revision] (0: the current one): the
+  // same on every member that is at that revision, however far each one's background compaction is.
+  virtual Result<HashResult> hash_kv(int64_t revision) const = 0;
+
+  virtual std::optional<std::string> record(std::string_view name) const = 0;
+  // All records whose names start with `prefix`, by name.
+  virtual std::vector<std::pair<std::string, std::string>> records(std::string_view prefix) const = 0;
+
+  // Calls `done` once the background compaction has passed `revision` (or the store closes: Unavailable).
+  virtual void wait_compacted(int64_t revision, std::function<void(Status)> done) = 0;
+
+  // Writes everything that is in memory to disk, atomically over all column families; durable_index() reaches
+  // applied_index() as it was at the call.
+  virtual Status flush() = 0;
+};
+
+}  // namespace kv::store
