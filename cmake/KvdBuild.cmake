@@ -15,7 +15,7 @@ if(CCACHE)
 endif()
 
 add_library(kvd_options INTERFACE)
-target_compile_options(kvd_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror)
+target_compile_options(kvd_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Werror)
 target_include_directories(kvd_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 if(KVD_SANITIZE)
   add_compile_options(-fsanitize=${KVD_SANITIZE} -fno-omit-frame-pointer -g1)
