@@ -42,17 +42,24 @@ class Transport {
   struct Options {
     uint64_t cluster_id = 0;
     NodeId id;
-    std::vector<std::string> listen_urls;   // "http://0.0.0.0:2380"; port 0: any (see bound_ports)
+    std::vector<std::string> listen_urls;  // "http://0.0.0.0:2380"; port 0: any (see bound_ports)
+    // Told to every peer in the hello, so that one that does not know this member yet (it lags behind the change
+    // that added it) can answer. Empty: such a peer hears this member and can't answer.
+    std::vector<std::string> advertise_urls;
     size_t max_frame_bytes = 64 << 20;
-    size_t max_queued_bytes = 64 << 20;     // per peer; beyond it messages are dropped
+    size_t max_queued_bytes = 64 << 20;  // per peer; beyond it messages are dropped
     int64_t hello_timeout_ms = 5000;
-    int64_t reconnect_min_ms = 50;          // doubles up to the maximum, with jitter
+    int64_t reconnect_min_ms = 50;  // doubles up to the maximum, with jitter
     int64_t reconnect_max_ms = 2000;
-    int64_t idle_timeout_ms = 10000;        // pings keep a healthy stream from idling
+    int64_t idle_timeout_ms = 10000;  // pings keep a healthy stream from idling
+    size_t max_strangers = 64;        // connections that have not said hello yet; the oldest goes first
   };
 
   // Called on the transport's thread, in batches: everything that one read brought. Must not block for long.
   using OnMessages = std::function<void(std::vector<Message>&&)>;
+  // Messages to that peer were or will be lost: its stream broke or can't be made, its queue ran full, or a broken
+  // stream during which messages were dropped is whole again. Once per such turn, not per message. On the
+  // transport's thread.
   using OnUnreachable = std::function<void(NodeId)>;
 
   // Listens at once; InvalidArgument for a URL that is none, Unavailable when an address can't be bound.
@@ -62,7 +69,10 @@ class Transport {
   virtual ~Transport() = default;
 
   // Any thread.
-  virtual void add_peer(const PeerAddress& peer) = 0;     // or changes its addresses
+  // Also changes a peer's addresses. A URL that is none is logged and left out.
+  virtual void add_peer(const PeerAddress& peer) = 0;
+  // Closes the peer's streams. From now on, until add_peer(), its hello is refused as that of a removed member;
+  // members that were never added are heard, because this member may lag behind the change that added them.
   virtual void remove_peer(NodeId id) = 0;
   // Encodes and queues; never blocks. Messages to unknown peers are dropped.
   virtual void send(std::vector<Message> messages) = 0;

@@ -1,0 +1,35 @@
+// Names to addresses. getaddrinfo() can't be cancelled and may take many seconds when a name server is away, so
+// it runs on a thread that nobody waits for: stopping the transport stays quick.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "raft/transport_wire.h"
+
+namespace kv::raft {
+
+class NameLookup {
+ public:
+  using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+  // `io` must outlive this object.
+  explicit NameLookup(boost::asio::io_context& io);
+  ~NameLookup();
+  NameLookup(const NameLookup&) = delete;
+  NameLookup& operator=(const NameLookup&) = delete;
+
+  // Calls `done` on the io_context, later, with what was found (nothing: not found); never after this object is gone.
+  void start(const HostPort& place, std::function<void(Endpoints)> done);
+
+  // Now, on the calling thread.
+  static Endpoints resolve(const HostPort& place);
+
+ private:
+  struct Mailbox;
+  std::shared_ptr<Mailbox> mailbox_;
+};
+
+}  // namespace kv::raft
