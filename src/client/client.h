@@ -1,0 +1,109 @@
+// The client of a kvd or etcd cluster, for programs to embed.
+//
+//   auto client = kv::Client::create({.endpoints = {"127.0.0.1:2379", "127.0.0.1:22379"}});
+//   if (!client.ok()) return client.status();
+//   Result<kv::client::GetResponse> got = (*client)->get("message");
+//
+// One Client serves all threads of a program; calls block until they are answered or their time is over. It keeps to
+// one endpoint for as long as that works and moves on to the next when it doesn't.
+//
+// A call is sent a second time only where that can't do harm (retry.h): reads, and calls that certainly never left
+// this process. So a write that fails with Unavailable or DeadlineExceeded may or may not have happened.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "client/txn.h"
+#include "client/types.h"
+
+namespace kv::client {
+
+// Files are PEM. TLS is used for https:// endpoints, and for endpoints without a scheme when any of this is set.
+struct TlsOptions {
+  std::string ca_file{};    // empty: the system's roots
+  std::string cert_file{};  // with key_file: who we are
+  std::string key_file{};
+  bool insecure_skip_verify = false;  // take any server's certificate; for tests
+};
+
+struct ClientOptions {
+  // host:port, http://host:port, https://host:port, unix:path or unix:///path.
+  std::vector<std::string> endpoints = {"127.0.0.1:2379"};
+
+  // How long a call waits for an endpoint to be connected, before it says that none is.
+  std::chrono::milliseconds dial_timeout{2000};
+  // How long a call may take in all, unless it says otherwise.
+  std::chrono::milliseconds call_timeout{5000};
+
+  // A connection on which nothing arrives is pinged this often and given up after the timeout. Values below ten
+  // seconds count as ten, as in Go's gRPC: servers answer more frequent pings with GOAWAY.
+  std::chrono::milliseconds keepalive_time{10000};
+  std::chrono::milliseconds keepalive_timeout{6000};
+
+  size_t send_bytes_max = 2 * 1024 * 1024;
+  size_t receive_bytes_max = INT32_MAX;
+
+  TlsOptions tls{};
+
+  // Name and password, exchanged for a token at the first call and again when the token is refused; or a token.
+  std::string user{};
+  std::string password{};
+  std::string token{};
+};
+
+struct CallOptions {
+  // Zero: ClientOptions::call_timeout.
+  std::chrono::milliseconds timeout{0};
+};
+
+class Client {
+ public:
+  // Connects to nothing yet. Fails with InvalidArgument for an endpoint that can't be read, a file that can't be
+  // opened, or no endpoint at all.
+  static Result<std::unique_ptr<Client>> create(ClientOptions options);
+
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // What every call below may answer: Unavailable with all endpoints and their errors named when none can be reached,
+  // DeadlineExceeded when time is over, and the server's own errors with etcd's texts.
+  Result<GetResponse> get(std::string_view key, const GetOptions& options = {}, const CallOptions& call = {});
+  Result<PutResponse> put(std::string_view key, std::string_view value, const PutOptions& options = {},
+                          const CallOptions& call = {});
+  Result<RemoveResponse> remove(std::string_view key, const RemoveOptions& options = {}, const CallOptions& call = {});
+  Result<TxnResponse> commit(const Txn& txn, const CallOptions& call = {});
+
+  // Forgets the history before `revision`.
+  Result<CompactResponse> compact(int64_t revision, const CompactOptions& options = {}, const CallOptions& call = {});
+
+  Result<MemberListResponse> member_list(const MemberListOptions& options = {}, const CallOptions& call = {});
+  Result<AlarmListResponse> alarm_list(const CallOptions& call = {});
+
+  // These ask one member, the one at `endpoint`, which need not be one of endpoints().
+  Result<MemberStatus> status(std::string_view endpoint, const CallOptions& call = {});
+  // The hash of the history up to `revision` (0: now): equal on all members.
+  Result<HashKvResponse> hash_kv(std::string_view endpoint, int64_t revision = 0, const CallOptions& call = {});
+
+  const std::vector<std::string>& endpoints() const;
+
+ private:
+  class Session;
+  explicit Client(std::unique_ptr<Session> session);
+
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace kv::client
+
+namespace kv {
+using client::Client;
+using client::ClientOptions;
+}  // namespace kv
