@@ -68,6 +68,10 @@ Status check(const etcdserverpb::PutRequest& request);
 Status check(const etcdserverpb::DeleteRangeRequest& request);
 Status check(const etcdserverpb::TxnRequest& request, size_t max_txn_ops);
 
+// True for a transaction of ranges only: it needs no log entry, Store::txn answers it. (A nested transaction counts as
+// a write, as in etcd.)
+bool is_read_only(const etcdserverpb::TxnRequest& request);
+
 struct StoreStats {
   int64_t revision = 0;          // of the last change
   int64_t compact_revision = 0;  // reads below it are refused; 0 or -1 as etcd: none yet
@@ -93,16 +97,19 @@ class Store {
   virtual std::unique_ptr<ApplyBatch> begin() = 0;
 
   // ---- asking: any thread ----
-  virtual uint64_t applied_index() const = 0;   // of the last commit(), 0 for a new store
+  virtual uint64_t applied_index() const = 0;  // of the last commit(), 0 for a new store
   virtual uint64_t applied_term() const = 0;
-  virtual uint64_t durable_index() const = 0;   // the applied index that is on disk for certain: the log may be
-                                                // truncated up to it, never beyond
-  virtual Revision revision() const = 0;        // 1 for a new store, as in etcd
+  virtual uint64_t durable_index() const = 0;  // the applied index that is on disk for certain: the log may be
+                                               // truncated up to it, never beyond
+  virtual Revision revision() const = 0;       // 1 for a new store, as in etcd
   virtual StoreStats stats() const = 0;
 
   // etcd's Range at the present state. OutOfRange "etcdserver: mvcc: required revision has been compacted" /
   // "etcdserver: mvcc: required revision is a future revision". Sets header.revision.
   virtual Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const = 0;
+
+  // A transaction that is_read_only(), at the present state, from one snapshot.
+  virtual Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const = 0;
 
   // A hash over everything that a reader could see at revisions (compact_revision, revision] (0: the current one): the
   // same on every member that is at that revision, however far each one's background compaction is.

@@ -1,0 +1,168 @@
+#include "store/database.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/slice_transform.h>
+#include <rocksdb/table.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "base/log.h"
+#include "store/errors.h"
+
+namespace kv::store {
+namespace {
+
+constexpr int64_t kFormatVersion = 1;
+
+rocksdb::DBOptions db_options(const StoreOptions& o) {
+  rocksdb::DBOptions db;
+  db.create_if_missing = o.create_if_missing;
+  db.create_missing_column_families = true;
+  db.atomic_flush = true;
+  db.db_write_buffer_size = o.write_buffer_bytes;
+  // One thread applies; what runs in the background writes little and seldom.
+  db.allow_concurrent_memtable_write = false;
+  db.enable_write_thread_adaptive_yield = false;
+  db.max_background_jobs = 3;
+  db.bytes_per_sync = 1 << 20;
+  db.max_open_files = 1000;
+  db.keep_log_file_num = 3;
+  db.max_log_file_size = 4 << 20;
+  db.stats_dump_period_sec = 0;
+  db.stats_persist_period_sec = 0;
+  db.paranoid_checks = true;
+  return db;
+}
+
+rocksdb::ColumnFamilyOptions family_options(const StoreOptions& o, const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions cf;
+  // The limit over all families is db_write_buffer_size; none of them flushes for itself before.
+  cf.write_buffer_size = o.write_buffer_bytes;
+  cf.max_write_buffer_number = 4;
+  cf.arena_block_size = std::clamp<size_t>(o.write_buffer_bytes / 64, 4 << 10, 1 << 20);
+  cf.compression = rocksdb::kLZ4Compression;
+  cf.level_compaction_dynamic_level_bytes = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  cf.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return cf;
+}
+
+// 0700, as etcd does since CVE-2020-15113: what is in the key space is nobody else's business.
+Status make_directory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return {Code::kInternal, "state: " + path + ": " + std::strerror(errno)};
+  }
+  if (::chmod(path.c_str(), 0700) != 0) return {Code::kInternal, "state: " + path + ": " + std::strerror(errno)};
+  return {};
+}
+
+// RocksDB makes a new database where CURRENT is missing. Beside tables of an old one that would be an empty state
+// in the place of a lost one.
+Status check_not_orphaned(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::exists(fs::path(path) / "CURRENT", error)) return {};
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    const std::string name = entry.path().filename();
+    if (entry.path().extension() == ".sst" || name.starts_with("MANIFEST-")) {
+      return {Code::kDataLoss, "state: " + path + " holds " + name + " but no CURRENT: the files are damaged"};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
+  if (options.create_if_missing) {
+    KV_RETURN_IF_ERROR(make_directory(options.path));
+  } else if (!std::filesystem::exists(options.path)) {
+    return Status(Code::kNotFound, "state: " + options.path + " does not exist");
+  }
+  KV_RETURN_IF_ERROR(check_not_orphaned(options.path));
+
+  const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+  const rocksdb::ColumnFamilyOptions plain = family_options(options, cache);
+  rocksdb::ColumnFamilyOptions history = plain;
+  // History is written in ascending order: each insert finds its place beside the one before.
+  history.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, plain}, {"head", plain}, {"history", history}, {"meta", plain}};
+
+  std::unique_ptr<Database> database(new Database());
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status s = rocksdb::DB::Open(db_options(options), options.path, families, &handles, &db);
+  if (!s.ok()) {
+    const std::string text = "state: " + options.path + ": " + s.ToString();
+    if (s.ToString().find("LOCK") != std::string::npos || s.ToString().find("lock hold") != std::string::npos) {
+      return Status(Code::kUnavailable, text + " (another process holds it)");
+    }
+    const bool damaged = s.IsCorruption() || s.IsPathNotFound() || s.IsNotFound() || s.IsInvalidArgument();
+    return Status(damaged ? Code::kDataLoss : Code::kInternal, text);
+  }
+  database->db_.reset(db);
+  std::copy(handles.begin(), handles.end(), database->handles_);
+
+  std::string bytes;
+  const Result<bool> found = database->get_meta(kMetaFormat, &bytes);
+  if (!found.ok()) return found.status();
+  int64_t format = kFormatVersion;
+  if (*found && (!decode_int64(bytes, &format) || format != kFormatVersion)) {
+    return Status(Code::kDataLoss, "state: " + options.path + ": format " + std::to_string(format) +
+                                       " is not known to this version, which knows " + std::to_string(kFormatVersion));
+  }
+  if (!*found) {
+    rocksdb::WriteBatch batch;
+    batch.Put(database->meta(), slice(kMetaFormat), encode_int64(kFormatVersion));
+    KV_RETURN_IF_ERROR(database->write(&batch));
+  }
+  return database;
+}
+
+Database::~Database() {
+  if (!db_) return;
+  for (auto* handle : handles_) {
+    if (handle != nullptr) db_->DestroyColumnFamilyHandle(handle);
+  }
+  // What is in memory is flushed here, so that a restart replays little; a crash does without.
+  const rocksdb::Status s = db_->Close();
+  if (!s.ok()) log_error("state: closing", {{"error", s.ToString()}});
+}
+
+Status Database::write(rocksdb::WriteBatch* batch, bool low_priority) const {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  options.low_pri = low_priority;
+  return from_rocksdb(db_->Write(options, batch), "state: writing");
+}
+
+Result<bool> Database::get_meta(std::string_view key, std::string* value, bool persisted) const {
+  rocksdb::ReadOptions options;
+  if (persisted) options.read_tier = rocksdb::kPersistedTier;
+  const rocksdb::Status s = db_->Get(options, meta(), slice(key), value);
+  if (s.IsNotFound()) return false;
+  if (!s.ok()) return from_rocksdb(s, "state: reading meta");
+  return true;
+}
+
+Status Database::flush() const {
+  rocksdb::FlushOptions options;
+  return from_rocksdb(db_->Flush(options, {head(), history(), meta()}), "state: flushing");
+}
+
+}  // namespace kv::store

@@ -1,0 +1,60 @@
+// The RocksDB of the state: its options, its column families, and its errors in our words.
+//
+// It writes no WAL. All column families flush atomically, so what a crash leaves is the state after some
+// WriteBatch, never a part of one.
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "store/encoding.h"
+#include "store/store.h"
+
+namespace kv::store {
+
+class Database {
+ public:
+  static Result<std::unique_ptr<Database>> open(const StoreOptions& options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  rocksdb::DB* operator->() const { return db_.get(); }
+  rocksdb::DB* get() const { return db_.get(); }
+
+  rocksdb::ColumnFamilyHandle* head() const { return handles_[kHead]; }
+  rocksdb::ColumnFamilyHandle* history() const { return handles_[kHistory]; }
+  rocksdb::ColumnFamilyHandle* meta() const { return handles_[kMeta]; }
+
+  // Without WAL; low priority for what runs in the background.
+  Status write(rocksdb::WriteBatch* batch, bool low_priority = false) const;
+
+  // A value of meta; false when there is none. With `persisted`, as it is in the files: what a crash would leave.
+  Result<bool> get_meta(std::string_view key, std::string* value, bool persisted = false) const;
+
+  Status flush() const;
+
+ private:
+  enum Family { kDefault, kHead, kHistory, kMeta, kFamilies };
+
+  Database() = default;
+
+  std::unique_ptr<rocksdb::DB> db_;
+  rocksdb::ColumnFamilyHandle* handles_[kFamilies] = {};
+};
+
+// Names in meta.
+constexpr std::string_view kMetaFormat = "format";
+constexpr std::string_view kMetaApplied = "applied";
+constexpr std::string_view kMetaCompact = "compact";         // the compact revision, durable before its effect
+constexpr std::string_view kMetaCompacted = "compact.done";  // history below this revision is compacted
+constexpr std::string_view kMetaRecordPrefix = "r/";         // put_record's
+
+inline rocksdb::Slice slice(std::string_view s) { return {s.data(), s.size()}; }
+inline std::string_view view(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+}  // namespace kv::store

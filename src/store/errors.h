@@ -1,0 +1,27 @@
+// The texts that clients compare, which are etcd's to the letter, and what RocksDB's answers mean for us.
+#pragma once
+
+#include <rocksdb/status.h>
+
+#include <string_view>
+
+#include "base/status.h"
+
+namespace kv::store {
+
+inline Status compacted_error() {
+  return {Code::kOutOfRange, "etcdserver: mvcc: required revision has been compacted"};
+}
+inline Status future_revision_error() {
+  return {Code::kOutOfRange, "etcdserver: mvcc: required revision is a future revision"};
+}
+inline Status key_not_found_error() { return {Code::kInvalidArgument, "etcdserver: key not found"}; }
+inline Status lease_not_found_error() { return {Code::kNotFound, "etcdserver: requested lease not found"}; }
+
+// `what` names the place: "state: reading head". Damage is DataLoss, everything else Internal.
+inline Status from_rocksdb(const rocksdb::Status& s, std::string_view what) {
+  if (s.ok()) return {};
+  return {s.IsCorruption() ? Code::kDataLoss : Code::kInternal, std::string(what) + ": " + s.ToString()};
+}
+
+}  // namespace kv::store

@@ -1,0 +1,176 @@
+#include "store/store.h"
+
+#include <atomic>
+#include <mutex>
+
+#include "store/batch.h"
+#include "store/database.h"
+#include "store/errors.h"
+#include "store/hash.h"
+#include "store/range.h"
+#include "store/view.h"
+
+namespace kv::store {
+namespace {
+
+constexpr size_t kRecentBytes = 32 << 20;
+constexpr size_t kHeadCacheBytes = 32 << 20;
+// A read without a snapshot is tried this often before it takes one.
+constexpr int kReadsWithoutSnapshot = 2;
+
+// A transaction that only reads, all of it from one view.
+class ReadOnlyTxn final : public TxnState {
+ public:
+  explicit ReadOnlyTxn(CommittedView& view) : view_(view) {}
+
+  View& view() override { return view_; }
+  int64_t current_revision() const override { return view_.current(); }
+  int64_t compact_revision() const override { return view_.compact_revision(); }
+  bool lease_exists(int64_t) const override { return false; }
+  Status txn_put(const etcdserverpb::PutRequest&, etcdserverpb::PutResponse*) override { return refuse(); }
+  Status txn_delete_range(const etcdserverpb::DeleteRangeRequest&, etcdserverpb::DeleteRangeResponse*) override {
+    return refuse();
+  }
+
+ private:
+  static Status refuse() { return {Code::kInternal, "state: a read-only transaction wants to write"}; }
+
+  CommittedView& view_;
+};
+
+class RocksStore final : public Store, public Batch::Listener {
+ public:
+  RocksStore(std::unique_ptr<Database> database, const Applied& applied, int64_t compact_revision)
+      : database_(std::move(database)), recent_(applied.revision, kRecentBytes), cache_(kHeadCacheBytes) {
+    context_.database = database_.get();
+    context_.recent = &recent_;
+    context_.cache = &cache_;
+    context_.revision = applied.revision;
+    context_.compact_revision = compact_revision;
+    publish(applied, compact_revision);
+  }
+
+  std::unique_ptr<ApplyBatch> begin() override { return std::make_unique<Batch>(context_, *this); }
+
+  uint64_t applied_index() const override { return applied_index_.load(std::memory_order_acquire); }
+  uint64_t applied_term() const override { return applied_term_.load(std::memory_order_acquire); }
+
+  uint64_t durable_index() const override {
+    // All column families flush atomically, so what the files of one say holds for all.
+    std::string bytes;
+    Applied applied;
+    const Result<bool> found = database_->get_meta(kMetaApplied, &bytes, true);
+    if (!found.ok() || !*found || !decode_applied(bytes, &applied)) return 0;
+    return applied.index;
+  }
+
+  Revision revision() const override { return Revision(published_.revision.load(std::memory_order_acquire)); }
+
+  StoreStats stats() const override {
+    StoreStats stats;
+    CommittedView view(*database_, recent_, published_, true);
+    stats.revision = view.current();
+    stats.compact_revision = view.compact_revision();
+    const std::string all("\0", 1);
+    const Result<int64_t> keys = view.count(KeyRange::of(all, all), view.current());
+    if (keys.ok()) stats.keys = static_cast<uint64_t>(*keys);
+    for (auto* family : {database_->head(), database_->history(), database_->meta()}) {
+      uint64_t n = 0;
+      for (const char* property : {"rocksdb.total-sst-files-size", "rocksdb.size-all-mem-tables"}) {
+        if ((*database_)->GetIntProperty(family, property, &n)) stats.bytes_on_disk += n;
+      }
+      for (const char* property : {"rocksdb.estimate-live-data-size", "rocksdb.size-all-mem-tables"}) {
+        if ((*database_)->GetIntProperty(family, property, &n)) stats.bytes_in_use += n;
+      }
+    }
+    return stats;
+  }
+
+  Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const override {
+    if (request.revision() <= 0) {
+      for (int i = 0; i < kReadsWithoutSnapshot; ++i) {
+        CommittedView view(*database_, recent_, published_, false);
+        Status status = answer_range(view, view.current(), view.compact_revision(), request, response);
+        if (status.code() != Code::kAborted) return status;
+      }
+    }
+    CommittedView view(*database_, recent_, published_, true);
+    return answer_range(view, view.current(), view.compact_revision(), request, response);
+  }
+
+  Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const override {
+    KV_CHECK(is_read_only(request), "what changes the state goes through a batch");
+    CommittedView view(*database_, recent_, published_, true);
+    ReadOnlyTxn state(view);
+    return run_txn(state, request, response);
+  }
+
+  Result<HashResult> hash_kv(int64_t revision) const override {
+    CommittedView view(*database_, recent_, published_, true);
+    return hash_key_space(*database_, view, revision);
+  }
+
+  std::optional<std::string> record(std::string_view name) const override {
+    std::string value;
+    const Result<bool> found = database_->get_meta(std::string(kMetaRecordPrefix).append(name), &value);
+    if (!found.ok() || !*found) return std::nullopt;
+    return value;
+  }
+
+  std::vector<std::pair<std::string, std::string>> records(std::string_view prefix) const override {
+    std::vector<std::pair<std::string, std::string>> out;
+    const std::string start = std::string(kMetaRecordPrefix).append(prefix);
+    const std::unique_ptr<rocksdb::Iterator> it((*database_)->NewIterator(rocksdb::ReadOptions(), database_->meta()));
+    for (it->Seek(start); it->Valid() && it->key().starts_with(start); it->Next()) {
+      out.emplace_back(it->key().ToString().substr(kMetaRecordPrefix.size()), it->value().ToString());
+    }
+    return out;
+  }
+
+  void wait_compacted(int64_t, std::function<void(Status)> done) override { done(Status()); }
+
+  Status flush() override { return database_->flush(); }
+
+ private:
+  // Batch::Listener.
+  Status write(rocksdb::WriteBatch* batch, const BatchChanges&) override { return database_->write(batch); }
+  void committed(const Applied& applied, int64_t compact_revision) override { publish(applied, compact_revision); }
+
+  void publish(const Applied& applied, int64_t compact_revision) {
+    published_.compact_revision.store(compact_revision, std::memory_order_release);
+    published_.revision.store(applied.revision, std::memory_order_release);
+    applied_term_.store(applied.term, std::memory_order_release);
+    applied_index_.store(applied.index, std::memory_order_release);
+  }
+
+  const std::unique_ptr<Database> database_;
+  RecentChanges recent_;
+  HeadCache cache_;
+  ApplyContext context_;
+  CommittedView::Published published_;
+  std::atomic<uint64_t> applied_index_{0};
+  std::atomic<uint64_t> applied_term_{0};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
+  Result<std::unique_ptr<Database>> database = Database::open(options);
+  if (!database.ok()) return database.status();
+  Applied applied;
+  int64_t compact_revision = -1;
+  std::string bytes;
+  Result<bool> found = (*database)->get_meta(kMetaApplied, &bytes);
+  if (!found.ok()) return found.status();
+  if (*found && !decode_applied(bytes, &applied)) {
+    return Status(Code::kDataLoss, "state: " + options.path + ": meta record \"applied\" is damaged");
+  }
+  found = (*database)->get_meta(kMetaCompact, &bytes);
+  if (!found.ok()) return found.status();
+  if (*found && !decode_int64(bytes, &compact_revision)) {
+    return Status(Code::kDataLoss, "state: " + options.path + ": meta record \"compact\" is damaged");
+  }
+  return std::unique_ptr<Store>(std::make_unique<RocksStore>(std::move(*database), applied, compact_revision));
+}
+
+}  // namespace kv::store
