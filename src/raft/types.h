@@ -22,7 +22,7 @@ using NodeId = Strong<struct NodeIdTag>;  // 0: nobody
 using Payload = std::shared_ptr<const std::string>;
 
 enum class EntryType : uint8_t {
-  kNoop = 0,          // a new leader's first entry (3.8: it may not count replicas of earlier terms)
+  kNoop = 0,          // a new leader's first entry: replicas of earlier terms' entries don't count (3.6.2)
   kCommand = 1,       // opaque bytes for the state machine
   kConfigChange = 2,  // an encoded ConfigChange
 };
@@ -72,8 +72,9 @@ struct SingleChange {
   bool operator==(const SingleChange&) const = default;
 };
 
-// One change goes straight to the new configuration (4.1); several at once, or `joint`, go through the joint one.
-// Empty `changes` with `leave_joint` ends a joint configuration.
+// One change goes straight to the new configuration (4.1). Several at once go through the joint one, which the
+// leader leaves by itself when it is committed. With `joint` even a single change goes through it, and it lasts
+// until empty `changes` with `leave_joint` end it.
 struct ConfigChange {
   std::vector<SingleChange> changes;
   bool joint = false;
@@ -185,7 +186,8 @@ struct TimeoutNow {
 using MessageBody = std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, Heartbeat, HeartbeatReply,
                                  ReadIndexRequest, ReadIndexReply, Forward, SnapshotOffer, SnapshotReply, TimeoutNow>;
 
-// For pre-votes `term` is the term that the candidate would stand in; for all others the sender's own.
+// For pre-vote requests, and replies that grant them, `term` is the term that the candidate would stand in; for all
+// others the sender's own.
 struct Message {
   NodeId from;
   NodeId to;

@@ -16,7 +16,8 @@
 //
 // Several Readys may be outstanding: the disk's answer for one may come after the next was taken. Entries are
 // handed out in `committed` only after they are committed AND persisted here, so the state machine never gets
-// ahead of its own log.
+// ahead of its own log. Writes reach the disk in the order of the Readys, and messages_after_persist wait for their
+// own Ready and all before it, even where that Ready has nothing to write itself.
 //
 // Not thread-safe. A broken precondition aborts (KV_CHECK); nothing that a peer can send does.
 #pragma once
@@ -54,6 +55,8 @@ struct CoreOptions {
   uint32_t heartbeat_ticks = 1;
   bool pre_vote = true;      // 9.6
   bool check_quorum = true;  // 6.2: a leader that hears from no quorum for election_ticks steps down
+  // Another for every member and every start: election timeouts must differ, and a restarted member must not take
+  // an answer to its former self for its own.
   uint64_t seed = 1;
 
   size_t max_append_bytes = 1 << 20;            // entries in one AppendRequest
@@ -68,7 +71,9 @@ struct CoreOptions {
 // Where the member stands when it starts.
 struct InitialState {
   HardState hard_state;
-  Configuration configuration;  // as of `applied`; entries after it are applied again
+  // As of `applied`; entries after it are applied again. Empty, with an empty log: a member that joins. It knows
+  // nothing to which the changes in the log could apply, so it refuses entries until it has installed a snapshot.
+  Configuration configuration;
   Index applied;
 };
 
@@ -162,13 +167,17 @@ class Core {
 
   // ---- acknowledgements ----
   void persisted(uint64_t ready_number);  // that Ready and all before it are on disk
-  void applied(Index index);              // all committed entries up to `index` are applied
+  // All committed entries up to `index` are applied. Needed for progress: no more than max_committed_bytes are
+  // handed out and not applied.
+  void applied(Index index);
   // A committed kConfigChange entry is to be applied by this call, before applied() of its index. A change that
   // no longer makes sense changes nothing. Returns the configuration now in force.
   Configuration apply_change(const ConfigChange& change);
-  void snapshot_installed(const SnapshotMeta& meta);  // log and state now begin at meta.index
+  // Log and state now begin at meta.index: that of the snapshot in Ready, or a later one of the same leader's. From
+  // the Ready to this call the log stands still: no entries are taken, written or handed out as committed.
+  void snapshot_installed(const SnapshotMeta& meta);
   void snapshot_failed();
-  // The leader's own log was truncated: a snapshot exists at `meta`, entries up to it may be gone from the LogReader.
+  // The member's own log was truncated: a snapshot exists at `meta`, entries up to it may be gone from the LogReader.
   void log_compacted(const SnapshotMeta& meta);
   // The transport could not deliver to `peer`: go back to probing it.
   void unreachable(NodeId peer);

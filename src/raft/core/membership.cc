@@ -1,0 +1,90 @@
+// Configuration changes (4). A configuration takes effect when its entry is applied, as in etcd, not when it is
+// appended as in the thesis: a configuration is then never rolled back. may_stand() says why that is safe.
+#include <algorithm>
+
+#include "base/check.h"
+#include "raft/core/state.h"
+
+namespace kv::raft {
+
+Status Core::State::may_change(const Leader& leader) const {
+  if (!unapplied_changes_.empty()) {
+    return Status(Code::kFailedPrecondition, "raft: another configuration change is not applied yet");
+  }
+  if (hard_.commit < leader.term_start) {
+    // A change of an earlier term, of which we know nothing, could be committed by a majority that need not meet a
+    // majority of ours (the bug in single-server changes, raft-dev, July 2015). Once an entry of our term is
+    // committed, no such change can be.
+    return Status(Code::kFailedPrecondition, "raft: no entry of this leader's term is committed yet");
+  }
+  return {};
+}
+
+Result<Index> Core::State::propose_change(const ConfigChange& change) {
+  Leader* leader = as_leader();
+  if (!leader) return Status(Code::kFailedPrecondition, "etcdserver: not leader");
+  if (leader->transferee) return Status(Code::kUnavailable, "etcdserver: leader changed");
+  KV_RETURN_IF_ERROR(may_change(*leader));
+  if (const Result<Configuration> next = changed(configuration_, change); !next.ok()) return next.status();
+  return append_own(*leader, EntryType::kConfigChange, std::make_shared<const std::string>(encode(change)));
+}
+
+Configuration Core::State::apply_change(const ConfigChange& change) {
+  Result<Configuration> next = changed(configuration_, change);
+  if (next.ok()) adopt(std::move(*next));
+  return configuration_;
+}
+
+void Core::State::adopt(Configuration configuration) {
+  configuration_ = std::move(configuration);
+  Leader* leader = as_leader();
+  if (!leader) {
+    if (std::holds_alternative<Follower>(role_)) return;
+    if (!is_voter(configuration_, options_.id)) {
+      become_follower(hard_.term, NodeId(0));
+    } else {
+      count_votes();
+    }
+    return;
+  }
+  std::vector<Peer> peers;
+  for (const NodeId id : members(configuration_)) {
+    if (id == options_.id) continue;
+    Peer* known = leader->peer(id);
+    peers.push_back(known ? std::move(*known) : make_peer(id));
+  }
+  leader->peers = std::move(peers);
+  if (!is_voter(configuration_, options_.id)) {
+    resign_as_removed();
+    return;
+  }
+  if (leader->transferee && !is_voter(configuration_, leader->transferee)) abort_transfer(*leader);
+  // Fewer members may be a quorum now.
+  advance_commit();
+  confirm_reads(*leader);
+}
+
+void Core::State::leave_joint_if_due() {
+  Leader* leader = as_leader();
+  if (!leader || !configuration_.auto_leave || leader->transferee || !may_change(*leader).ok()) return;
+  append_own(
+      *leader, EntryType::kConfigChange,
+      std::make_shared<const std::string>(encode(ConfigChange{.changes = {}, .leave_joint = true, .context = {}})));
+}
+
+void Core::State::resign_as_removed() {
+  // 4.2.2: a leader that is no voter any more steps down once that is committed. The others hear of the commitment
+  // first: one who does not know of it asks for our vote in its next election, and we may be switched off by then.
+  // And the one who is furthest may stand at once, so that nobody waits for an election timeout.
+  Leader& leader = *as_leader();
+  const Peer* heir = nullptr;
+  for (Peer& peer : leader.peers) {
+    send_appends(peer);
+    if (peer.progress.state() == ProgressState::kReplicate && peer.commit_told < hard_.commit) send_empty_append(peer);
+    if (is_voter(configuration_, peer.id) && (!heir || peer.progress.match() > heir->progress.match())) heir = &peer;
+  }
+  if (heir && heir->progress.state() == ProgressState::kReplicate) send(heir->id, TimeoutNow{});
+  become_follower(hard_.term, NodeId(0));
+}
+
+}  // namespace kv::raft
