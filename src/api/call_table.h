@@ -59,9 +59,9 @@ struct Row {
   const google::protobuf::Message* request_prototype = nullptr;   // default instances: New() makes one
   const google::protobuf::Message* response_prototype = nullptr;
   // Unary. The request is the callee's. `done` is called exactly once, from any thread.
-  std::function<void(CallPtr, MessagePtr request, UnaryDone done)> unary;
+  std::function<void(CallPtr, MessagePtr request, UnaryDone done)> unary = {};
   // All streaming kinds: the request of a server stream arrives through on_request, followed by on_half_close.
-  std::function<void(std::shared_ptr<ServerStream>)> stream;
+  std::function<void(std::shared_ptr<ServerStream>)> stream = {};
 };
 
 class CallTable {

@@ -35,6 +35,12 @@ class CallContext {
   bool has_leader = false;            // metadata `hasleader: true`: fail when there is no leader
   std::vector<std::pair<std::string, std::string>> metadata;  // as it came, keys in lower case, -bin decoded
 
+  // What the answer's headers and trailers carry besides the door's own. Keys in lower case; values of keys that
+  // end in "-bin" are bytes. Whoever works on the call may fill them before the first answer (for trailers: the
+  // end) is given.
+  std::vector<std::pair<std::string, std::string>> response_headers;
+  std::vector<std::pair<std::string, std::string>> response_trailers;
+
   // True once the client has gone, cancelled, or the deadline has passed. Any thread.
   bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
   void cancel() { cancelled_.store(true, std::memory_order_release); }

@@ -30,6 +30,8 @@ struct ServerOptions {
   size_t max_queued_bytes = 64 << 20;          // responses that wait for a slow client, per connection; beyond it
                                                // the connection is closed
   int64_t header_timeout_ms = 10000;           // from accept, or from a request's first byte, to its headers' end
+  int64_t body_timeout_ms = 60000;             // HTTP/1.1: from there to the body's end
+  int64_t stall_timeout_ms = 60000;            // a client that takes no byte of what waits for it is closed
   int64_t idle_timeout_ms = 0;                 // 0: never
   int64_t keepalive_min_time_ms = 5000;        // pings more often: GOAWAY too_many_pings
   int64_t keepalive_interval_ms = 7200 * 1000; // our ping to an idle connection

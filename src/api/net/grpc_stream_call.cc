@@ -1,0 +1,303 @@
+#include "api/net/grpc_stream_call.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace kv::api {
+namespace {
+
+class StreamContext final : public CallContext {
+ public:
+  explicit StreamContext(IoThread& thread) : thread_(thread.shared_from_this()) {}
+  void post(absl::AnyInvocable<void()> work) override { thread_->post(std::move(work)); }
+
+ private:
+  const std::shared_ptr<IoThread> thread_;
+};
+
+}  // namespace
+
+GrpcStreamCall::GrpcStreamCall(const Origin& origin)
+    : GrpcCall(origin), context_(std::make_shared<StreamContext>(origin.thread)) {}
+
+// ---- The way in
+
+void GrpcStreamCall::on_start() {
+  method_.started->add();
+  arm_deadline(*context_);
+  method_.row->stream(shared_from_this());
+}
+
+void GrpcStreamCall::on_data(std::string_view bytes) {
+  if (over_.load(std::memory_order_relaxed)) return session()->consumed(*this, bytes.size());
+  if (!backlog_.empty() || paused_.load(std::memory_order_relaxed)) {
+    backlog_ += bytes;  // the window is given back as it is read
+  } else {
+    read_messages(bytes);
+  }
+  account_for_input();
+}
+
+void GrpcStreamCall::on_end() {
+  input_ended_ = true;
+  if (backlog_.empty()) read_end();
+}
+
+void GrpcStreamCall::read_messages(std::string_view bytes) {
+  const size_t before = bytes.size();
+  reading_ = true;
+  while (!bytes.empty() && !over_.load(std::memory_order_relaxed)) {
+    if (paused_.load(std::memory_order_relaxed)) {
+      backlog_ = bytes;
+      break;
+    }
+    FrameReader::Frame frame;
+    const Result<bool> got = reader_.next(bytes, frame);
+    if (!got.ok()) {
+      fail(got.status());
+      break;
+    }
+    if (!*got) break;
+    if (method_.row->kind == Kind::kServerStream && requests_ > 0) {
+      fail({Code::kInternal, "grpc: a server-streaming call has one request message"});
+      break;
+    }
+    Result<MessagePtr> message = parse(frame);
+    if (!message.ok()) {
+      fail(message.status());
+      break;
+    }
+    ++requests_;
+    if (on_request) on_request(*std::move(message));
+  }
+  reading_ = false;
+  session()->consumed(*this, before - backlog_.size());
+}
+
+void GrpcStreamCall::read_end() {
+  if (over_.load(std::memory_order_relaxed) || std::exchange(half_close_told_, true)) return;
+  if (reader_.buffered() > 0) {
+    return fail({Code::kInternal, "grpc: the request ended before its message was complete"});
+  }
+  if (method_.row->kind == Kind::kServerStream && requests_ == 0) {
+    return fail({Code::kInternal, "grpc: a server-streaming call has one request message"});
+  }
+  if (on_half_close) on_half_close();
+}
+
+void GrpcStreamCall::account_for_input() {
+  const size_t held = backlog_.size() + reader_.buffered();
+  if (held == held_input_) return;
+  const ptrdiff_t change = static_cast<ptrdiff_t>(held) - static_cast<ptrdiff_t>(held_input_);
+  held_input_ = held;
+  if (!session()->hold_request(*this, change)) {
+    fail({Code::kResourceExhausted, "grpc: too many unread requests on this connection"});
+  }
+}
+
+void GrpcStreamCall::resume_reading() {
+  paused_.store(false, std::memory_order_relaxed);
+  thread().post([self = shared_from_this()] {
+    if (self->session() == nullptr || self->reading_ || self->backlog_.empty()) return;
+    const std::string bytes = std::exchange(self->backlog_, {});
+    self->read_messages(bytes);
+    self->account_for_input();
+    if (self->input_ended_ && self->backlog_.empty()) self->read_end();
+  });
+}
+
+// ---- The way out
+
+bool GrpcStreamCall::write(const google::protobuf::Message& response) {
+  if (over_.load(std::memory_order_acquire)) return false;
+  Result<FrameBytes> frame = frame_of(response);
+  if (!frame.ok()) {
+    finish(frame.status());
+    return false;
+  }
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return false;
+    queued_bytes_.fetch_add(frame->size(), std::memory_order_relaxed);
+    written_.push_back(*std::move(frame));
+    wake = !std::exchange(woken_, true);
+  }
+  method_.sent->add();
+  wake_io_thread(wake);
+  return true;
+}
+
+void GrpcStreamCall::finish(Status status) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    finished_ = true;
+    status_ = std::move(status);
+    wake = !std::exchange(woken_, true);
+  }
+  over_.store(true, std::memory_order_release);
+  wake_io_thread(wake);
+}
+
+void GrpcStreamCall::wake_io_thread(bool needed) {
+  if (!needed) return;
+  if (thread().is_current()) return take_output();
+  thread().post([self = shared_from_this()] { self->take_output(); });
+}
+
+void GrpcStreamCall::take_output() {
+  std::vector<FrameBytes> taken;
+  bool ended = false;
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = false;
+    taken.swap(written_);
+    ended = finished_;
+    if (ended && !end_taken_) end_status_ = status_;
+  }
+  if (session() == nullptr || end_sent_) return;
+  size_t bytes = 0;
+  for (FrameBytes& frame : taken) {
+    bytes += frame.size();
+    sending_.push_back(std::move(frame));
+  }
+  if (ended && !std::exchange(end_taken_, true)) {
+    Timer::cancel();
+    count(end_status_.code());
+    if (!headers_sent_ && sending_.empty() && !end_status_.ok()) {
+      end_sent_ = true;
+      return send_trailers_only(*context_, end_status_);
+    }
+  }
+  if (!std::exchange(headers_sent_, true)) {
+    send_headers(*context_);
+  } else {
+    session()->resume(*this);
+  }
+  if (bytes > 0) session()->hold_answer(*this, static_cast<ptrdiff_t>(bytes));
+}
+
+std::pair<size_t, Http2Stream::Next> GrpcStreamCall::produce(char* into, size_t room) {
+  size_t made = 0;
+  while (made < room && !sending_.empty()) {
+    const FrameBytes& first = sending_.front();
+    const size_t n = std::min(room - made, first.size() - sent_of_first_);
+    std::memcpy(into + made, first.data() + sent_of_first_, n);
+    made += n;
+    sent_of_first_ += n;
+    if (sent_of_first_ < first.size()) break;
+    sending_.pop_front();
+    sent_of_first_ = 0;
+  }
+  if (made > 0) {
+    session()->hold_answer(*this, -static_cast<ptrdiff_t>(made));
+    // Sequentially consistent, as the store and the load in on_drained(): one of the two sees the other.
+    const size_t queued = queued_bytes_.fetch_sub(made) - made;
+    // Not here: nghttp2 is on the stack, and a handler will write.
+    if (queued < waited_for_.load()) {
+      thread().post([self = shared_from_this()] { self->run_waiters(); });
+    }
+  }
+  if (!sending_.empty()) return {made, Next::kMore};
+  if (!end_taken_) return {made, Next::kWait};
+  end_sent_ = true;
+  submit_end(*context_, end_status_);
+  return {made, Next::kTrail};
+}
+
+void GrpcStreamCall::on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiters_.push_back({below_bytes, std::move(ready)});
+    waited_for_.store(std::max(waited_for_.load(), below_bytes));
+  }
+  // By now it may be so already: the bytes may have gone between the handler's look at them and this call.
+  run_waiters();
+}
+
+void GrpcStreamCall::run_waiters() {
+  std::vector<Waiter> due;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool all = over_.load(std::memory_order_acquire);
+    const size_t queued = queued_bytes_.load();
+    size_t waited_for = 0;
+    for (size_t i = 0; i < waiters_.size();) {
+      if (!all && queued >= waiters_[i].below_bytes) {
+        waited_for = std::max(waited_for, waiters_[i].below_bytes);
+        ++i;
+        continue;
+      }
+      due.push_back(std::move(waiters_[i]));
+      waiters_.erase(waiters_.begin() + static_cast<ptrdiff_t>(i));
+    }
+    waited_for_.store(waited_for);
+  }
+  for (Waiter& waiter : due) waiter.ready();
+}
+
+// ---- The end
+
+void GrpcStreamCall::on_timer() { fail({Code::kDeadlineExceeded, "context deadline exceeded"}); }
+
+void GrpcStreamCall::fail(Status status) {
+  bool ours = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!finished_) {
+      ours = true;
+      finished_ = true;
+      status_ = std::move(status);
+      written_.clear();
+      woken_ = true;
+    }
+  }
+  if (!ours) return;
+  // What waits is not sent: the client does not read it, or has broken the rules. A message that was begun can't
+  // be ended by trailers.
+  const bool torn = sent_of_first_ > 0;
+  sending_.clear();
+  sent_of_first_ = 0;
+  count(status_.code());
+  if (torn) {
+    end_taken_ = end_sent_ = true;
+    session()->reset(*this);
+  } else {
+    take_output();
+  }
+  let_go(/*tell_handler=*/true);
+}
+
+void GrpcStreamCall::let_go(bool tell_handler) {
+  const auto self = shared_from_this();
+  Timer::cancel();
+  over_.store(true, std::memory_order_release);
+  context_->cancel();
+  backlog_ = {};
+  // The callbacks hold the handler's state, which holds this. The one that may be on the stack stays until
+  // on_closed().
+  auto tell = std::exchange(on_cancel, nullptr);
+  if (tell_handler && tell) tell();
+  run_waiters();
+}
+
+void GrpcStreamCall::on_closed() {
+  bool finished_by_handler = false;
+  {
+    const std::lock_guard lock(mutex_);
+    finished_by_handler = finished_;
+    finished_ = true;
+    written_.clear();
+  }
+  count(Code::kCanceled);
+  sending_.clear();
+  let_go(!finished_by_handler);
+  on_request = nullptr;
+  on_half_close = nullptr;
+  const auto last = std::move(self_);
+}
+
+}  // namespace kv::api
