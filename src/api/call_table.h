@@ -20,10 +20,10 @@ enum class Kind : uint8_t { kUnary, kServerStream, kClientStream, kBidi };
 
 // What a caller must hold. Key rights are decided where the keys are known: at apply, by the store.
 enum class Right : uint8_t {
-  kOpen,       // anybody: health, reflection, authenticate, status
-  kKeys,       // the request's own keys, checked at apply
-  kUser,       // any authenticated user when auth is on
-  kRoot,       // the root role when auth is on
+  kOpen,  // anybody: health, reflection, authenticate, status
+  kKeys,  // the request's own keys, checked at apply
+  kUser,  // any authenticated user when auth is on
+  kRoot,  // the root role when auth is on
 };
 
 using MessagePtr = std::unique_ptr<google::protobuf::Message>;
@@ -56,7 +56,7 @@ struct Row {
   std::string path;  // "/etcdserverpb.KV/Put"
   Kind kind = Kind::kUnary;
   Right right;
-  const google::protobuf::Message* request_prototype = nullptr;   // default instances: New() makes one
+  const google::protobuf::Message* request_prototype = nullptr;  // default instances: New() makes one
   const google::protobuf::Message* response_prototype = nullptr;
   // Unary. The request is the callee's. `done` is called exactly once, from any thread.
   std::function<void(CallPtr, MessagePtr request, UnaryDone done)> unary = {};
@@ -87,10 +87,9 @@ Row unary_row(std::string path, Right right,
   row.request_prototype = &Request::default_instance();
   row.response_prototype = &Response::default_instance();
   row.unary = [handler = std::move(handler)](CallPtr call, MessagePtr request, UnaryDone done) {
-    handler(std::move(call), std::unique_ptr<Request>(static_cast<Request*>(request.release())),
-            [done = std::move(done)](Status status, Response&& response) mutable {
-              done(std::move(status), &response);
-            });
+    handler(
+        std::move(call), std::unique_ptr<Request>(static_cast<Request*>(request.release())),
+        [done = std::move(done)](Status status, Response&& response) mutable { done(std::move(status), &response); });
   };
   return row;
 }

@@ -65,17 +65,13 @@ void Connection::on_end_of_input() {
 
 void Connection::receive(std::string_view bytes) {
   switch (state_) {
-    case State::kTalking:
-      session_->receive(bytes);
-      return;
+    case State::kTalking: session_->receive(bytes); return;
     case State::kLingering:
       lingered_bytes_ += bytes.size();
       if (lingered_bytes_ > kLingerBytes) close();
       return;
-    case State::kClosed:
-      return;
-    case State::kSniffing:
-      break;
+    case State::kClosed: return;
+    case State::kSniffing: break;
   }
   if (sniffed_.empty() && bytes.starts_with(kPreface)) {
     start_session(/*http2=*/true);

@@ -58,13 +58,13 @@ class Connection final : public TurnMember, private SessionHost, private Timer {
   const std::unique_ptr<Socket> socket_;
   std::unique_ptr<Session> session_;
   State state_ = State::kSniffing;
-  bool reading_ = false;   // a wait for readable is out
-  bool blocked_ = false;   // a wait for writable is out
+  bool reading_ = false;  // a wait for readable is out
+  bool blocked_ = false;  // a wait for writable is out
   bool input_ended_ = false;
   bool draining_ = false;
   bool given_up_ = false;
   std::string sniffed_;
-  std::string unsent_;     // what the socket did not take
+  std::string unsent_;  // what the socket did not take
   size_t lingered_bytes_ = 0;
 };
 

@@ -25,17 +25,16 @@ Method method_of(const Row& row) {
                       {"grpc_type", std::string(type_name(row.kind))}};
   Metrics& metrics = Metrics::global();
   Method method{.row = &row};
-  method.started =
-      &metrics.counter("grpc_server_started_total", "Total number of RPCs started on the server.", labels);
+  method.started = &metrics.counter("grpc_server_started_total", "Total number of RPCs started on the server.", labels);
   method.received = &metrics.counter("grpc_server_msg_received_total",
                                      "Total number of RPC stream messages received on the server.", labels);
   method.sent = &metrics.counter("grpc_server_msg_sent_total",
                                  "Total number of gRPC stream messages sent by the server.", labels);
   for (size_t code = 0; code < kCodes; ++code) {
     labels["grpc_code"] = std::string(code_name(static_cast<Code>(code)));
-    method.handled[code] = &metrics.counter(
-        "grpc_server_handled_total",
-        "Total number of RPCs completed on the server, regardless of success or failure.", labels);
+    method.handled[code] =
+        &metrics.counter("grpc_server_handled_total",
+                         "Total number of RPCs completed on the server, regardless of success or failure.", labels);
   }
   return method;
 }

@@ -9,7 +9,7 @@
 namespace kv::api {
 namespace {
 
-constexpr std::array<std::string_view, kCodes> kCodeTexts = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
+constexpr std::array<std::string_view, kCodes> kCodeTexts = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                                              "9", "10", "11", "12", "13", "14", "15", "16"};
 std::string_view text_of(Code code) { return kCodeTexts[static_cast<size_t>(code)]; }
 
@@ -104,8 +104,7 @@ bool is_grpc(std::string_view content_type) {
   return content_type.size() == kBase.size() || content_type[kBase.size()] == '+' || content_type[kBase.size()] == ';';
 }
 
-Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>& core, Http2Session& session,
-                                    RequestHead& head) {
+Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>& core, Http2Session& session, RequestHead& head) {
   if (head.method != "POST") {
     return Status(Code::kInternal, "gRPC requests are POST, not " + head.method);
   }
@@ -113,12 +112,12 @@ Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>& core, Htt
   if (method == nullptr) return unknown_method(*core, head.path);
   const bool gzip_in = head.encoding == "gzip";
   if (!gzip_in && !head.encoding.empty() && head.encoding != "identity") {
-    return Status(Code::kUnimplemented, "grpc: Decompressor is not installed for grpc-encoding \"" + head.encoding +
-                                            "\"");
+    return Status(Code::kUnimplemented,
+                  "grpc: Decompressor is not installed for grpc-encoding \"" + head.encoding + "\"");
   }
   // As etcd's server does: who compresses is answered in kind.
-  const bool gzip_out = gzip_in && (head.accept_encoding.empty() || head.accept_encoding.find("gzip") !=
-                                                                        std::string::npos);
+  const bool gzip_out =
+      gzip_in && (head.accept_encoding.empty() || head.accept_encoding.find("gzip") != std::string::npos);
   const GrpcCall::Origin origin{.thread = session.thread(),
                                 .method = *method,
                                 .max_request_bytes = core->options.max_request_bytes,
@@ -160,8 +159,8 @@ Result<MessagePtr> GrpcCall::parse(const FrameReader::Frame& frame) const {
     bytes = inflated;
   }
   if (!message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return Status(Code::kInternal, "grpc: error unmarshalling request: the bytes are no " +
-                                       message->GetDescriptor()->full_name());
+    return Status(Code::kInternal,
+                  "grpc: error unmarshalling request: the bytes are no " + message->GetDescriptor()->full_name());
   }
   method_.received->add();
   return message;

@@ -22,8 +22,7 @@ bool is_grpc(std::string_view content_type);
 
 // The call that `head` asks for (whose strings may be moved away), or why there is none. It belongs to itself from
 // Http2Stream::on_start to on_closed, so the session attaches it at once.
-Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>& core, Http2Session& session,
-                                    RequestHead& head);
+Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>& core, Http2Session& session, RequestHead& head);
 
 class GrpcCall : public Http2Stream, protected Timer {
  protected:

@@ -12,9 +12,7 @@
 
 namespace kv::api {
 
-class GrpcStreamCall final : public GrpcCall,
-                             public ServerStream,
-                             public std::enable_shared_from_this<GrpcStreamCall> {
+class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::enable_shared_from_this<GrpcStreamCall> {
  public:
   explicit GrpcStreamCall(const Origin& origin);
 
@@ -65,27 +63,27 @@ class GrpcStreamCall final : public GrpcCall,
   std::string backlog_;  // what came while the handler did not want to read; at most a stream's window
   size_t held_input_ = 0;
   uint64_t requests_ = 0;
-  bool input_ended_ = false;      // the client has sent all
+  bool input_ended_ = false;  // the client has sent all
   bool half_close_told_ = false;
-  bool reading_ = false;          // read_messages() is on the stack
+  bool reading_ = false;  // read_messages() is on the stack
   // ... and the way out.
   std::deque<FrameBytes> sending_;
   size_t sent_of_first_ = 0;
   bool headers_sent_ = false;
-  bool end_taken_ = false;   // the status is known: after `sending_` come the trailers
+  bool end_taken_ = false;  // the status is known: after `sending_` come the trailers
   bool end_sent_ = false;
   Status end_status_;
 
   std::atomic<bool> paused_{false};
   std::atomic<size_t> queued_bytes_{0};
-  std::atomic<bool> over_{false};       // write() refuses
-  std::atomic<size_t> waited_for_{0};   // the largest below_bytes of waiters_; 0: nobody waits
+  std::atomic<bool> over_{false};      // write() refuses
+  std::atomic<size_t> waited_for_{0};  // the largest below_bytes of waiters_; 0: nobody waits
 
-  std::mutex mutex_;                    // guards all below
-  std::vector<FrameBytes> written_;     // bounded by the handler, see Sink
+  std::mutex mutex_;                 // guards all below
+  std::vector<FrameBytes> written_;  // bounded by the handler, see Sink
   bool finished_ = false;
   Status status_;
-  bool woken_ = false;                  // take_output() is on its way
+  bool woken_ = false;  // take_output() is on its way
   std::vector<Waiter> waiters_;
 };
 

@@ -77,8 +77,8 @@ void GrpcUnaryCall::finish(Status status, const google::protobuf::Message* respo
   if (cancelled()) return;  // nobody listens
   status_ = std::move(status);
   if (status_.ok()) {
-    Result<FrameBytes> frame = response != nullptr ? frame_of(*response)
-                                                   : Result<FrameBytes>(Status(Code::kInternal, "no response"));
+    Result<FrameBytes> frame =
+        response != nullptr ? frame_of(*response) : Result<FrameBytes>(Status(Code::kInternal, "no response"));
     if (frame.ok()) {
       frame_ = *std::move(frame);
     } else {

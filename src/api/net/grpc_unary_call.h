@@ -7,9 +7,7 @@
 
 namespace kv::api {
 
-class GrpcUnaryCall final : public CallContext,
-                            public GrpcCall,
-                            public std::enable_shared_from_this<GrpcUnaryCall> {
+class GrpcUnaryCall final : public CallContext, public GrpcCall, public std::enable_shared_from_this<GrpcUnaryCall> {
  public:
   explicit GrpcUnaryCall(const Origin& origin) : GrpcCall(origin) {}
 

@@ -29,8 +29,8 @@ void write_header(char* into, bool compressed, size_t size) {
 }
 
 Status too_large(size_t size, size_t max) {
-  return {Code::kResourceExhausted, "grpc: received message larger than max (" + std::to_string(size) + " vs. " +
-                                        std::to_string(max) + ")"};
+  return {Code::kResourceExhausted,
+          "grpc: received message larger than max (" + std::to_string(size) + " vs. " + std::to_string(max) + ")"};
 }
 
 }  // namespace
@@ -127,8 +127,7 @@ Result<FrameBytes> make_frame(const google::protobuf::Message& message, size_t m
 std::string gzip(std::string_view bytes) {
   z_stream stream{};
   constexpr int kGzip = 15 + 16;  // the largest window, with gzip's header and trailer
-  KV_CHECK(deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) == Z_OK,
-           "zlib has no memory");
+  KV_CHECK(deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) == Z_OK, "zlib has no memory");
   std::string out(deflateBound(&stream, bytes.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   stream.avail_in = static_cast<uInt>(bytes.size());

@@ -188,8 +188,10 @@ void Http1Session::handle() {
 void Http1Session::fail(const error_code& error) {
   closing_ = true;
   Timer::cancel();
-  if (error == http::error::header_limit) return reply(plain_error(431, "request headers are too large"), false, false, false);
-  if (error == http::error::body_limit) return reply(plain_error(413, "request body is too large"), false, false, false);
+  if (error == http::error::header_limit)
+    return reply(plain_error(431, "request headers are too large"), false, false, false);
+  if (error == http::error::body_limit)
+    return reply(plain_error(413, "request body is too large"), false, false, false);
   reply(plain_error(400, "bad request: " + error.message()), false, false, false);
 }
 

@@ -20,11 +20,11 @@ namespace {
 
 constexpr uint32_t kStreamWindowBytes = 1 << 20;
 constexpr int32_t kConnectionWindowBytes = 16 << 20;
-constexpr size_t kMaxFields = 64;          // of a response's head or trailers
-constexpr int64_t kDrainNoticeMs = 1000;   // the first GOAWAY is followed by the second after a round trip, or this
-constexpr int kMaxPingStrikes = 2;         // as grpc-go
+constexpr size_t kMaxFields = 64;            // of a response's head or trailers
+constexpr int64_t kDrainNoticeMs = 1000;     // the first GOAWAY is followed by the second after a round trip, or this
+constexpr int kMaxPingStrikes = 2;           // as grpc-go
 constexpr int64_t kLonelyPingMs = 7200'000;  // pings with no stream open may come this often (grpc-go's rule)
-constexpr size_t kHeaderBombFactor = 8;    // so many times max_header_bytes in one block ends the connection
+constexpr size_t kHeaderBombFactor = 8;      // so many times max_header_bytes in one block ends the connection
 
 std::string_view view(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
 uint8_t* bytes_of(std::string_view text) {
@@ -36,8 +36,8 @@ class FieldArray {
   explicit FieldArray(std::span<const HeaderField> fields) : size_(std::min(fields.size(), kMaxFields)) {
     for (size_t i = 0; i < size_; ++i) {
       const HeaderField& field = fields[i];
-      const uint8_t flags = field.immortal ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
-                                           : NGHTTP2_NV_FLAG_NONE;
+      const uint8_t flags =
+          field.immortal ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE;
       array_[i] = {bytes_of(field.name), bytes_of(field.value), field.name.size(), field.value.size(), flags};
     }
   }
@@ -115,7 +115,7 @@ class NgHttp2Session final : public Http2Session {
   // GOAWAY with `why`, and the end of the session.
   void die(uint32_t error, std::string_view why);
 
-  void check_liveness();   // keep-alive pings and the idle timeout
+  void check_liveness();  // keep-alive pings and the idle timeout
   void on_slow_headers();
   void finish_drain();
 
@@ -132,7 +132,7 @@ class NgHttp2Session final : public Http2Session {
   size_t head_bytes_ = 0;
   bool head_is_request_ = false;
 
-  size_t unreturned_bytes_ = 0;  // of the connection's window, since the last receive() began
+  size_t unreturned_bytes_ = 0;     // of the connection's window, since the last receive() began
   const uint8_t* frame_ = nullptr;  // what nghttp2 gave and is not yet copied out
   size_t frame_bytes_ = 0;
 
@@ -166,9 +166,7 @@ struct NgHttp2Session::Callbacks {
   static int data_chunk(nghttp2_session*, uint8_t flags, int32_t id, const uint8_t* data, size_t size, void* user) {
     return of(user).on_data_chunk(id, flags, view(data, size));
   }
-  static int frame_recv(nghttp2_session*, const nghttp2_frame* frame, void* user) {
-    return of(user).on_frame(*frame);
-  }
+  static int frame_recv(nghttp2_session*, const nghttp2_frame* frame, void* user) { return of(user).on_frame(*frame); }
   static int frame_send(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     return of(user).on_frame_sent(*frame);
   }
@@ -348,11 +346,8 @@ int NgHttp2Session::on_frame(const nghttp2_frame& frame) {
       }
       break;
     case NGHTTP2_SETTINGS:
-    case NGHTTP2_PRIORITY:
-      control = true;
-      break;
-    default:
-      break;
+    case NGHTTP2_PRIORITY: control = true; break;
+    default: break;
   }
   if (control && !control_frames_.allow(thread().now_ms())) die(NGHTTP2_ENHANCE_YOUR_CALM, "too_many_control_frames");
   return dying_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -385,9 +380,7 @@ void NgHttp2Session::on_ping() {
   if (++ping_strikes_ > kMaxPingStrikes) die(NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
 }
 
-void NgHttp2Session::on_slow_headers() {
-  die(NGHTTP2_ENHANCE_YOUR_CALM, "slow_headers");
-}
+void NgHttp2Session::on_slow_headers() { die(NGHTTP2_ENHANCE_YOUR_CALM, "slow_headers"); }
 
 // ---- Streams
 
@@ -515,20 +508,15 @@ bool NgHttp2Session::hold_request(Http2Stream& stream, ptrdiff_t bytes) {
 ssize_t NgHttp2Session::on_read(int32_t, Http2Stream& stream, char* into, size_t room, uint32_t* flags) {
   const auto [made, next] = stream.produce(into, room);
   switch (next) {
-    case Http2Stream::Next::kMore:
-      break;
+    case Http2Stream::Next::kMore: break;
     case Http2Stream::Next::kWait:
       if (made == 0) {
         stream.deferred_ = true;
         return NGHTTP2_ERR_DEFERRED;
       }
       break;
-    case Http2Stream::Next::kEnd:
-      *flags |= NGHTTP2_DATA_FLAG_EOF;
-      break;
-    case Http2Stream::Next::kTrail:
-      *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      break;
+    case Http2Stream::Next::kEnd: *flags |= NGHTTP2_DATA_FLAG_EOF; break;
+    case Http2Stream::Next::kTrail: *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM; break;
   }
   return static_cast<ssize_t>(made);
 }

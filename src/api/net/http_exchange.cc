@@ -59,9 +59,8 @@ class HttpExchange final : public Http2Stream, public std::enable_shared_from_th
     response_ = std::move(response);
     const std::string status = std::to_string(response_.status);
     const std::string length = std::to_string(response_.body.size());
-    std::vector<HeaderField> fields{{":status", status},
-                                    {"content-type", response_.content_type},
-                                    {"content-length", length}};
+    std::vector<HeaderField> fields{
+        {":status", status}, {"content-type", response_.content_type}, {"content-length", length}};
     for (auto& [name, value] : response_.headers) {
       std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
       fields.push_back({name, value});

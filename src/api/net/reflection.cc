@@ -51,9 +51,7 @@ class Reflection {
           response.mutable_list_services_response()->add_service()->set_name(name);
         }
         break;
-      default:
-        set_error(response, Code::kInvalidArgument, "the request asks for nothing");
-        break;
+      default: set_error(response, Code::kInvalidArgument, "the request asks for nothing"); break;
     }
     return response;
   }
@@ -115,9 +113,8 @@ void add_version(CallTable& table, const std::string& service) {
 void add_reflection(CallTable& table) {
   add_version<grpc::reflection::v1::ServerReflectionRequest, grpc::reflection::v1::ServerReflectionResponse>(
       table, "grpc.reflection.v1.ServerReflection");
-  add_version<grpc::reflection::v1alpha::ServerReflectionRequest,
-              grpc::reflection::v1alpha::ServerReflectionResponse>(table,
-                                                                   "grpc.reflection.v1alpha.ServerReflection");
+  add_version<grpc::reflection::v1alpha::ServerReflectionRequest, grpc::reflection::v1alpha::ServerReflectionResponse>(
+      table, "grpc.reflection.v1alpha.ServerReflection");
 }
 
 }  // namespace kv::api

@@ -59,7 +59,8 @@ class NetServer;
 // Accepts on one address, and spreads the connections over the I/O threads. On the first I/O thread.
 class Listener {
  public:
-  Listener(NetServer& server, IoThread& thread) : server_(server), acceptor_(thread.context()), pause_(thread.context()) {}
+  Listener(NetServer& server, IoThread& thread)
+      : server_(server), acceptor_(thread.context()), pause_(thread.context()) {}
 
   Status bind(const Address& address);
   void accept();
@@ -109,9 +110,7 @@ class NetServer final : public Server {
 
 Status Listener::bind(const Address& address) {
   error_code error;
-  const auto failed = [&] {
-    return Status(Code::kUnavailable, "listen on " + address.url + ": " + error.message());
-  };
+  const auto failed = [&] { return Status(Code::kUnavailable, "listen on " + address.url + ": " + error.message()); };
   if (acceptor_.open(address.endpoint.protocol(), error)) return failed();
   if (acceptor_.set_option(tcp::acceptor::reuse_address(true), error)) return failed();
   if (address.endpoint.address().is_v6() && !address.endpoint.address().is_unspecified()) {

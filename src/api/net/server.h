@@ -22,30 +22,30 @@ struct ServerOptions {
   std::vector<std::string> listen_urls;  // "http://127.0.0.1:2379"; port 0: any (see bound_ports)
   int io_threads = 1;
 
-  size_t max_request_bytes = 2 << 20;          // one message or body; larger: RESOURCE_EXHAUSTED / 413
+  size_t max_request_bytes = 2 << 20;  // one message or body; larger: RESOURCE_EXHAUSTED / 413
   size_t max_response_bytes = 2147483647;
-  uint32_t max_concurrent_streams = 4096;      // per connection; clients are told
+  uint32_t max_concurrent_streams = 4096;  // per connection; clients are told
   size_t max_connections = 16384;
   size_t max_header_bytes = 64 << 10;
-  size_t max_queued_bytes = 64 << 20;          // responses that wait for a slow client, per connection; beyond it
-                                               // the connection is closed
-  int64_t header_timeout_ms = 10000;           // from accept, or from a request's first byte, to its headers' end
-  int64_t body_timeout_ms = 60000;             // HTTP/1.1: from there to the body's end
-  int64_t stall_timeout_ms = 60000;            // a client that takes no byte of what waits for it is closed
-  int64_t idle_timeout_ms = 0;                 // 0: never
-  int64_t keepalive_min_time_ms = 5000;        // pings more often: GOAWAY too_many_pings
-  int64_t keepalive_interval_ms = 7200 * 1000; // our ping to an idle connection
+  size_t max_queued_bytes = 64 << 20;           // responses that wait for a slow client, per connection; beyond it
+                                                // the connection is closed
+  int64_t header_timeout_ms = 10000;            // from accept, or from a request's first byte, to its headers' end
+  int64_t body_timeout_ms = 60000;              // HTTP/1.1: from there to the body's end
+  int64_t stall_timeout_ms = 60000;             // a client that takes no byte of what waits for it is closed
+  int64_t idle_timeout_ms = 0;                  // 0: never
+  int64_t keepalive_min_time_ms = 5000;         // pings more often: GOAWAY too_many_pings
+  int64_t keepalive_interval_ms = 7200 * 1000;  // our ping to an idle connection
   int64_t keepalive_timeout_ms = 20000;
   // Abuse: per connection; beyond it GOAWAY ENHANCE_YOUR_CALM.
-  uint32_t max_resets_per_second = 1000;       // streams reset by the client before they were answered
+  uint32_t max_resets_per_second = 1000;          // streams reset by the client before they were answered
   uint32_t max_control_frames_per_second = 2000;  // settings and pings, ours to answer
 };
 
 // A plain HTTP request outside gRPC, complete (bodies are bounded by max_request_bytes).
 struct HttpRequest {
   std::string method;
-  std::string path;   // without the query, still percent-encoded
-  std::string query;  // without the '?'
+  std::string path;                                          // without the query, still percent-encoded
+  std::string query;                                         // without the '?'
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
   std::string peer;
