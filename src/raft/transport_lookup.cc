@@ -26,19 +26,26 @@ NameLookup::~NameLookup() {
 }
 
 void NameLookup::start(const HostPort& place, std::function<void(Endpoints)> done) {
+  const uint64_t number = next_++;
+  waiting_.emplace(number, std::move(done));
   boost::system::error_code error;
   const auto address = asio::ip::make_address(place.host, error);
   if (!error) {
-    asio::post(*mailbox_->io, [done = std::move(done), found = Endpoints{{address, place.port}}] { done(found); });
+    asio::post(*mailbox_->io, [this, number, found = Endpoints{{address, place.port}}] { deliver(number, found); });
     return;
   }
-  std::thread([mailbox = mailbox_, place, done = std::move(done)]() mutable {
+  std::thread([this, mailbox = mailbox_, place, number] {
     name_this_thread("kvd-lookup");
     Endpoints found = resolve(place);
     const std::lock_guard lock(mailbox->mutex);
-    if (mailbox->io == nullptr) return;
-    asio::post(*mailbox->io, [done = std::move(done), found = std::move(found)] { done(found); });
+    if (mailbox->io == nullptr) return;  // and `this` is gone
+    asio::post(*mailbox->io, [this, number, found = std::move(found)] { deliver(number, found); });
   }).detach();
+}
+
+void NameLookup::deliver(uint64_t number, const Endpoints& found) {
+  const auto done = waiting_.extract(number);
+  done.mapped()(found);
 }
 
 NameLookup::Endpoints NameLookup::resolve(const HostPort& place) {

@@ -4,7 +4,9 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -15,7 +17,7 @@ namespace kv::raft {
 class NameLookup {
  public:
   using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
-  // `io` must outlive this object.
+  // `io` must outlive this object, which belongs to the thread that runs `io`.
   explicit NameLookup(boost::asio::io_context& io);
   ~NameLookup();
   NameLookup(const NameLookup&) = delete;
@@ -29,7 +31,12 @@ class NameLookup {
 
  private:
   struct Mailbox;
+  void deliver(uint64_t number, const Endpoints& found);
+
   std::shared_ptr<Mailbox> mailbox_;
+  // The callbacks stay here, so that a lookup thread that outlives this object holds nothing of its user's.
+  std::map<uint64_t, std::function<void(Endpoints)>> waiting_;
+  uint64_t next_ = 0;
 };
 
 }  // namespace kv::raft

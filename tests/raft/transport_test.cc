@@ -109,16 +109,22 @@ TEST(Transport, A_full_queue_drops_and_counts_and_tells_and_then_goes_on) {
   ASSERT_TRUE(a.wait_connected(b.id()));
   b.hold();
   uint64_t sent = 0;
-  ASSERT_TRUE(eventually([&] {
-    a->send({append_of(a.id(), b.id(), Index(sent++), 1 << 20)});
-    return a.stats_of(b.id()).dropped_messages >= 20;
-  }));
-  EXPECT_TRUE(eventually([&] { return a.unreachable_calls() == 1; }));
-  b.release();
+  const auto send_until_dropped = [&](uint64_t count) {
+    return eventually([&] {
+      a->send({append_of(a.id(), b.id(), Index(sent++), 1 << 20)});
+      return a.stats_of(b.id()).dropped_messages >= count;
+    });
+  };
+  ASSERT_TRUE(send_until_dropped(20));
+  ASSERT_TRUE(eventually([&] { return a.unreachable_calls() >= 1; }));
+  // What is dropped after the core was told is a new gap.
+  ASSERT_TRUE(send_until_dropped(a.stats_of(b.id()).dropped_messages + 1));
+  const size_t told_while_full = a.unreachable_calls();
   const uint64_t dropped = a.stats_of(b.id()).dropped_messages;
+  EXPECT_LT(told_while_full, dropped) << "once per turn, not once per message";
+  b.release();
   ASSERT_TRUE(b.wait_received(sent - dropped));
-  // The gap is told again when the queue has room.
-  EXPECT_TRUE(eventually([&] { return a.unreachable_calls() == 2; }));
+  EXPECT_TRUE(eventually([&] { return a.unreachable_calls() > told_while_full; }));
   a->send({heartbeat(a.id(), b.id(), 1)});
   EXPECT_TRUE(b.wait_received(sent - dropped + 1));
   EXPECT_TRUE(a.stats_of(b.id()).connected);

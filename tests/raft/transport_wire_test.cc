@@ -80,7 +80,8 @@ TEST(TransportWire, A_frame_comes_back_and_every_flipped_bit_is_found) {
   Random random(1);
   const Message message = random_message(random, 2, 5000);
   const std::string frame = message_frame(message, 7);
-  const FrameRead read = read_frame(frame + "rest", 7, 1 << 20);
+  const std::string stream = frame + "rest";
+  const FrameRead read = read_frame(stream, 7, 1 << 20);
   ASSERT_EQ(read.state, FrameRead::State::kWhole);
   EXPECT_EQ(read.size, frame.size());
   EXPECT_EQ(read.kind, FrameKind::kMessage);
