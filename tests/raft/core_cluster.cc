@@ -110,7 +110,8 @@ bool Cluster::ready(NodeId id) {
   if (ready.hard_state) {
     const HardState& now = *ready.hard_state;
     if (now.term != n.last_hard_state.term) write += " term " + to_string(now.term);
-    if (now.vote != n.last_hard_state.vote) write += " vote " + to_string(now.vote);
+    if (now.vote && (now.term != n.last_hard_state.term || now.vote != n.last_hard_state.vote))
+      write += " vote " + to_string(now.vote);
     if (now.commit != n.last_hard_state.commit) write += " commit " + to_string(now.commit);
     n.last_hard_state = now;
   }

@@ -90,11 +90,12 @@ void Core::State::become_leader() {
 
 // ---- voting ---------------------------------------------------------------------------------------------------
 
-bool Core::State::leader_is_alive(bool pre_vote) const {
+bool Core::State::must_ignore(NodeId candidate, bool pre_vote) const {
   // 9.6 asks the same of pre-votes, whether the leader checks its quorum or not.
   if (!options_.check_quorum && !(pre_vote && options_.pre_vote)) return false;
   if (is_leader()) return true;
-  return leader() && election_elapsed_ < options_.election_ticks;
+  // The leader itself would not stand if it still led.
+  return leader() && leader() != candidate && election_elapsed_ < options_.election_ticks;
 }
 
 void Core::State::on(const Message& message, const VoteRequest& request) {

@@ -47,13 +47,15 @@ void Core::State::adopt(Configuration configuration) {
     }
     return;
   }
-  std::vector<Peer> peers;
+  std::erase_if(leader->peers, [&](Peer& peer) {
+    if (is_member(configuration_, peer.id)) return false;
+    // A removed member that learns of it stands for nothing any more, and so disturbs nobody (4.2.3).
+    say_farewell(peer);
+    return true;
+  });
   for (const NodeId id : members(configuration_)) {
-    if (id == options_.id) continue;
-    Peer* known = leader->peer(id);
-    peers.push_back(known ? std::move(*known) : make_peer(id));
+    if (id != options_.id && !leader->peer(id)) leader->peers.push_back(make_peer(id));
   }
-  leader->peers = std::move(peers);
   if (!is_voter(configuration_, options_.id)) {
     resign_as_removed();
     return;
@@ -79,12 +81,16 @@ void Core::State::resign_as_removed() {
   Leader& leader = *as_leader();
   const Peer* heir = nullptr;
   for (Peer& peer : leader.peers) {
-    send_appends(peer);
-    if (peer.progress.state() == ProgressState::kReplicate && peer.commit_told < hard_.commit) send_empty_append(peer);
+    say_farewell(peer);
     if (is_voter(configuration_, peer.id) && (!heir || peer.progress.match() > heir->progress.match())) heir = &peer;
   }
   if (heir && heir->progress.state() == ProgressState::kReplicate) send(heir->id, TimeoutNow{});
   become_follower(hard_.term, NodeId(0));
+}
+
+void Core::State::say_farewell(Peer& peer) {
+  send_appends(peer);
+  if (peer.progress.state() == ProgressState::kReplicate && peer.commit_told < hard_.commit) send_empty_append(peer);
 }
 
 }  // namespace kv::raft

@@ -191,7 +191,7 @@ void Core::State::step(Message message) {
   if (message.term > hard_.term) {
     const auto* request = std::get_if<VoteRequest>(&message.body);
     const auto* reply = std::get_if<VoteReply>(&message.body);
-    if (request && !request->transfer && leader_is_alive(request->pre_vote)) return;
+    if (request && !request->transfer && must_ignore(message.from, request->pre_vote)) return;
     // A pre-vote asks and answers about a term that nobody is in yet (9.6): it changes nobody's term.
     const bool hypothetical = (request && request->pre_vote) || (reply && reply->pre_vote && reply->granted);
     if (!hypothetical) become_follower(message.term, NodeId(0));

@@ -94,8 +94,9 @@ class Core::State {
   void request_votes(bool pre_vote, bool transfer);
   // A vote has come in, or the configuration has changed.
   void count_votes();
-  // 4.2.3, 6.2: a leader has been heard of within the minimum election timeout, so votes for others are ignored.
-  bool leader_is_alive(bool pre_vote) const;
+  // 4.2.3, 6.2: a leader has been heard of within the minimum election timeout, so who asks for a vote in a later
+  // term is ignored: it gets no answer, and its term is not taken over.
+  bool must_ignore(NodeId candidate, bool pre_vote) const;
   void on(const Message& message, const VoteRequest& request);
   void on(const Message& message, const VoteReply& reply);
   void on(const Message& message, const TimeoutNow&);
@@ -133,6 +134,8 @@ class Core::State {
   void adopt(Configuration configuration);
   void leave_joint_if_due();
   void resign_as_removed();
+  // Before `peer` is lost from sight: what is committed, if that can still be said in one message.
+  void say_farewell(Peer& peer);
 
   // ---- core.cc ----
   void on(const Message& message, const ReadIndexRequest& request);
