@@ -169,6 +169,20 @@ void Scenario::run(const Words& words) {
   if (verb == "add-nodes") return add_nodes(words);
   if (verb == "add-node") return add_node(words);
   if (verb == "deliver" || verb == "drop") return deliver(words);
+  if (verb == "copy" || verb == "paste") {
+    const auto [from, to] = link(word_at(words, 1));
+    std::deque<Message>& waiting = cluster_.queue(from, to);
+    if (verb == "copy") {
+      if (waiting.empty()) throw BadCommand("nothing to copy");
+      copies_.push_back(waiting.back());
+      return;
+    }
+    const auto mine = std::stable_partition(copies_.begin(), copies_.end(),
+                                            [&](const Message& m) { return m.from != from || m.to != to; });
+    waiting.insert(waiting.end(), mine, copies_.end());
+    copies_.erase(mine, copies_.end());
+    return;
+  }
   if (verb == "partition") return partition(words);
   if (verb == "heal") return cluster_.heal();
   if (verb == "cut") {

@@ -27,6 +27,7 @@
 // The network
 //   deliver A->B [COUNT|last|twice]           all that waits, or the first COUNT, or the newest, or each twice
 //   drop A->B [COUNT]
+//   copy A->B, paste A->B                     keeps a copy of the newest; puts all copies back into the queue
 //   partition 1 2 | 3, cut A->B, heal         lost when delivered
 // Stages that may lag
 //   hold-disk N, persist N [COUNT], release-disk N
@@ -71,6 +72,7 @@ class Scenario {
   Cluster cluster_;
   std::string out_;
   bool silent_ = false;
+  std::vector<Message> copies_;
 };
 
 }  // namespace kv::raft::test
