@@ -1,0 +1,364 @@
+#include "config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <set>
+
+#include "server/identity.h"
+#include "server/member.h"
+
+namespace kvd {
+namespace {
+
+using kv::Code;
+using kv::Result;
+using kv::Status;
+
+// The flags as they are typed; turned into a Config once all of them are known.
+struct Flags {
+  std::string name = "default";
+  std::string data_dir;
+  std::string listen_client_urls = "http://localhost:2379";
+  std::string listen_peer_urls = "http://localhost:2380";
+  std::string advertise_client_urls = "http://localhost:2379";
+  std::string initial_advertise_peer_urls = "http://localhost:2380";
+  std::string initial_cluster;
+  std::string initial_cluster_token = "etcd-cluster";
+  std::string initial_cluster_state = "new";
+  int64_t heartbeat_interval = 100;
+  int64_t election_timeout = 1000;
+  bool pre_vote = true;
+  uint64_t max_request_bytes = 1536 * 1024;
+  uint64_t max_txn_ops = 128;
+  uint32_t max_concurrent_streams = 4096;
+  std::string grpc_keepalive_min_time = "5s";
+  std::string grpc_keepalive_interval = "2h";
+  std::string grpc_keepalive_timeout = "20s";
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::string config_file;
+  uint64_t write_buffer_bytes = 64 << 20;
+  uint64_t block_cache_bytes = 256 << 20;
+  int pipeline_threads = 0;
+  int io_threads = 1;
+  bool unsafe_no_fsync = false;
+};
+
+Status invalid(std::string text) { return {Code::kInvalidArgument, std::move(text)}; }
+
+std::string environment_name(const std::string& flag) {
+  std::string name = "KVD_" + flag;
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+void declare(CLI::App& app, Flags& f) {
+  const auto add = [&app](const std::string& group, const std::string& flag, auto& value, const std::string& help) {
+    app.add_option("--" + flag, value, help)->group(group)->envname(environment_name(flag))->capture_default_str();
+  };
+  const auto add_bool = [&app](const std::string& group, const std::string& flag, bool& value,
+                               const std::string& help) {
+    app.add_flag("--" + flag + ",!--no-" + flag, value, help)->group(group)->envname(environment_name(flag));
+  };
+  add("Member", "name", f.name, "a name for people, unique in the cluster");
+  add("Member", "data-dir", f.data_dir, "where everything is kept [kvd.data, or NAME.kvd when --name is given]");
+  add("Member", "listen-client-urls", f.listen_client_urls, "where clients are served, separated by commas");
+  add("Member", "advertise-client-urls", f.advertise_client_urls,
+      "what the member list tells clients [--listen-client-urls]");
+  add("Member", "listen-peer-urls", f.listen_peer_urls, "where other members are listened to");
+  add("Member", "config-file", f.config_file, "a YAML file with any of these flags; a flag or variable wins over it");
+
+  add("Cluster", "initial-advertise-peer-urls", f.initial_advertise_peer_urls,
+      "how the other members reach this one [--listen-peer-urls]");
+  add("Cluster", "initial-cluster", f.initial_cluster, "NAME=URL of every first member [this one alone]");
+  add("Cluster", "initial-cluster-token", f.initial_cluster_token, "keeps clusters apart that have the same URLs");
+  add("Cluster", "initial-cluster-state", f.initial_cluster_state, "new or existing");
+  add("Cluster", "heartbeat-interval", f.heartbeat_interval, "milliseconds between a leader's heartbeats");
+  add("Cluster", "election-timeout", f.election_timeout, "milliseconds of silence before an election");
+  add_bool("Cluster", "pre-vote", f.pre_vote, "ask whether an election can be won before calling it [on]");
+
+  add("Limits", "max-request-bytes", f.max_request_bytes, "bytes of one request");
+  add("Limits", "max-txn-ops", f.max_txn_ops, "operations in one transaction");
+  add("Limits", "max-concurrent-streams", f.max_concurrent_streams, "calls at a time on one connection");
+  add("Limits", "grpc-keepalive-min-time", f.grpc_keepalive_min_time, "clients may not ping more often");
+  add("Limits", "grpc-keepalive-interval", f.grpc_keepalive_interval, "an idle connection is pinged after");
+  add("Limits", "grpc-keepalive-timeout", f.grpc_keepalive_timeout, "... and closed when no answer comes for");
+
+  add("Logging", "log-level", f.log_level, "debug, info, warn or error");
+  add("Logging", "log-format", f.log_format, "text or json");
+
+  add("Tuning", "write-buffer-bytes", f.write_buffer_bytes, "state kept in memory before it is flushed");
+  add("Tuning", "block-cache-bytes", f.block_cache_bytes, "cache for state on disk");
+  add("Tuning", "pipeline-threads", f.pipeline_threads, "1, 3, or 0: by the number of cores");
+  add("Tuning", "io-threads", f.io_threads, "threads that serve client connections");
+  add_bool("Tuning", "unsafe-no-fsync", f.unsafe_no_fsync, "do not wait for the disk: a crash LOSES writes");
+}
+
+// "300ms", "5s", "2h45m", as Go writes durations; a lone 0 is one too.
+Result<int64_t> parse_duration_ms(const std::string& flag, const std::string& text) {
+  const auto wrong = [&] {
+    return invalid("--" + flag + ": \"" + text + "\" is not a duration: write 500ms, 5s, 2m or 1h");
+  };
+  if (text == "0") return 0;
+  double total = 0;
+  std::string_view rest = text;
+  if (rest.empty()) return wrong();
+  while (!rest.empty()) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+    if (error != std::errc() || number < 0) return wrong();
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    const size_t unit_length = std::min(rest.find_first_of("0123456789."), rest.size());
+    const std::string_view unit = rest.substr(0, unit_length);
+    rest.remove_prefix(unit_length);
+    if (unit == "ms")
+      total += number;
+    else if (unit == "s")
+      total += number * 1e3;
+    else if (unit == "m")
+      total += number * 60e3;
+    else if (unit == "h")
+      total += number * 3600e3;
+    else if (unit == "us" || unit == "µs")
+      total += number / 1e3;
+    else if (unit == "ns")
+      total += number / 1e6;
+    else
+      return wrong();
+  }
+  if (total > 1e15) return wrong();
+  return static_cast<int64_t>(total);
+}
+
+std::vector<std::string> flag_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames())
+      if (!name.starts_with("no-")) names.push_back(name);
+  }
+  return names;
+}
+
+Status unknown_flag(const CLI::App& app, const std::string& given) {
+  std::string name = given.substr(0, given.find('='));
+  name.erase(0, name.find_first_not_of('-'));
+  const std::string meant = closest(name, flag_names(app));
+  return invalid("unknown flag --" + name +
+                 (meant.empty() ? "; kvd --help lists them all" : "; did you mean --" + meant + "?"));
+}
+
+// Values of a YAML file fill what neither a flag nor a variable has set.
+Status read_file(CLI::App& app, const std::string& path) {
+  YAML::Node root;
+  try {
+    root = YAML::LoadFile(path);
+  } catch (const YAML::BadFile&) {
+    return invalid("--config-file: cannot read " + path);
+  } catch (const YAML::Exception& e) {
+    return invalid("--config-file: " + path + ": " + e.what());
+  }
+  if (root.IsNull()) return {};
+  if (!root.IsMap()) return invalid("--config-file: " + path + " must hold `flag: value` lines");
+  for (const auto& entry : root) {
+    const auto name = entry.first.as<std::string>("");
+    CLI::Option* option = app.get_option_no_throw("--" + name);
+    if (!option || name == "config-file" || name == "help" || name == "version") {
+      const Status unknown = unknown_flag(app, name);
+      return invalid("--config-file: " + path + ": " + unknown.text());
+    }
+    if (option->count() > 0) continue;
+    std::string value;
+    if (entry.second.IsSequence()) {
+      for (const auto& item : entry.second) value += (value.empty() ? "" : ",") + item.as<std::string>("");
+    } else if (entry.second.IsScalar()) {
+      value = entry.second.as<std::string>();
+    } else {
+      return invalid("--config-file: " + path + ": " + name + " must be a value or a list of values");
+    }
+    try {
+      option->add_result(value);
+      option->run_callback();
+    } catch (const CLI::Error& e) {
+      return invalid("--config-file: " + path + ": " + name + ": " + e.what());
+    }
+  }
+  return {};
+}
+
+bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+// The addresses that a list of URLs names, checked; "localhost" listens on 127.0.0.1.
+Status listen_urls(const std::string& flag, const std::string& text, std::vector<std::string>* out) {
+  const auto urls = kv::server::parse_url_list(text);
+  if (!urls.ok()) return invalid("--" + flag + ": " + urls.status().text());
+  for (const std::string& text_url : *urls) {
+    auto url = *kv::server::parse_url(text_url);
+    if (url.scheme == "https") return invalid("--" + flag + ": https is not served by this version: use http");
+    if (url.host == "localhost") url.host = "127.0.0.1";
+    out->push_back(url.scheme + "://" + url.authority());
+  }
+  return {};
+}
+
+// What to advertise: as given, or else the listen URLs, unless these name no address that others can reach.
+Status advertised_urls(const std::string& flag, bool given, const std::string& text, const std::string& listen_flag,
+                       bool listen_given, const std::string& listen_text, std::vector<std::string>* out) {
+  const bool derive = !given && listen_given;
+  auto urls = kv::server::parse_url_list(derive ? listen_text : text);
+  if (!urls.ok()) return invalid("--" + flag + ": " + urls.status().text());
+  for (const std::string& url : *urls) {
+    if (derive && is_wildcard(kv::server::parse_url(url)->host))
+      return invalid("--" + flag + " is needed: --" + listen_flag + " " + url +
+                     " names no address that others can reach");
+  }
+  *out = std::move(*urls);
+  return {};
+}
+
+Status to_config(const CLI::App& app, const Flags& f, Config* config) {
+  const auto given = [&app](const char* flag) { return app.get_option(flag)->count() > 0; };
+  auto& m = config->member;
+  auto& s = config->server;
+  m.name = f.name;
+  m.data_dir = !f.data_dir.empty() ? f.data_dir : given("--name") ? f.name + ".kvd" : "kvd.data";
+  if (m.name.empty()) return invalid("--name must not be empty");
+
+  KV_RETURN_IF_ERROR(listen_urls("listen-client-urls", f.listen_client_urls, &s.listen_urls));
+  KV_RETURN_IF_ERROR(listen_urls("listen-peer-urls", f.listen_peer_urls, &m.listen_peer_urls));
+  KV_RETURN_IF_ERROR(advertised_urls("advertise-client-urls", given("--advertise-client-urls"), f.advertise_client_urls,
+                                     "listen-client-urls", given("--listen-client-urls"), f.listen_client_urls,
+                                     &m.advertise_client_urls));
+  KV_RETURN_IF_ERROR(advertised_urls("initial-advertise-peer-urls", given("--initial-advertise-peer-urls"),
+                                     f.initial_advertise_peer_urls, "listen-peer-urls", given("--listen-peer-urls"),
+                                     f.listen_peer_urls, &m.initial_advertise_peer_urls));
+  if (!f.initial_cluster.empty()) {
+    auto cluster = kv::server::parse_initial_cluster(f.initial_cluster);
+    if (!cluster.ok()) return invalid("--initial-cluster: " + cluster.status().text());
+    m.initial_cluster = std::move(*cluster);
+  }
+  m.initial_cluster_token = f.initial_cluster_token;
+  if (f.initial_cluster_state != "new" && f.initial_cluster_state != "existing")
+    return invalid("--initial-cluster-state must be new or existing, not \"" + f.initial_cluster_state + "\"");
+  m.must_exist = f.initial_cluster_state == "existing";
+
+  if (f.heartbeat_interval < 10 || f.heartbeat_interval > 10000)
+    return invalid("--heartbeat-interval must be from 10 to 10000 ms");
+  if (f.election_timeout < 5 * f.heartbeat_interval)
+    return invalid("--election-timeout (" + std::to_string(f.election_timeout) +
+                   " ms) must be at least 5 times --heartbeat-interval (" + std::to_string(f.heartbeat_interval) +
+                   " ms)");
+  if (f.election_timeout > 50000) return invalid("--election-timeout must be at most 50000 ms");
+  m.heartbeat_interval_ms = f.heartbeat_interval;
+  m.election_timeout_ms = f.election_timeout;
+  m.pre_vote = f.pre_vote;
+
+  if (f.max_request_bytes < 1024 || f.max_request_bytes > (64u << 20))
+    return invalid("--max-request-bytes must be from 1024 to 67108864");
+  m.max_request_bytes = f.max_request_bytes;
+  s.max_request_bytes = f.max_request_bytes + 512 * 1024;  // etcd's allowance for what gRPC adds
+  m.max_txn_ops = f.max_txn_ops;
+  s.max_concurrent_streams = f.max_concurrent_streams;
+  for (const auto& [flag, text, out] :
+       {std::tuple{"grpc-keepalive-min-time", &f.grpc_keepalive_min_time, &s.keepalive_min_time_ms},
+        std::tuple{"grpc-keepalive-interval", &f.grpc_keepalive_interval, &s.keepalive_interval_ms},
+        std::tuple{"grpc-keepalive-timeout", &f.grpc_keepalive_timeout, &s.keepalive_timeout_ms}}) {
+    const auto ms = parse_duration_ms(flag, *text);
+    if (!ms.ok()) return ms.status();
+    *out = *ms;
+  }
+  if (f.log_level == "debug")
+    config->log_level = kv::LogLevel::kDebug;
+  else if (f.log_level == "info")
+    config->log_level = kv::LogLevel::kInfo;
+  else if (f.log_level == "warn")
+    config->log_level = kv::LogLevel::kWarning;
+  else if (f.log_level == "error")
+    config->log_level = kv::LogLevel::kError;
+  else
+    return invalid("--log-level must be debug, info, warn or error, not \"" + f.log_level + "\"");
+  if (f.log_format == "text")
+    config->log_format = kv::LogFormat::kText;
+  else if (f.log_format == "json")
+    config->log_format = kv::LogFormat::kJson;
+  else
+    return invalid("--log-format must be text or json, not \"" + f.log_format + "\"");
+
+  if (f.pipeline_threads != 0 && f.pipeline_threads != 1 && f.pipeline_threads != 3)
+    return invalid("--pipeline-threads must be 0, 1 or 3");
+  if (f.io_threads < 1 || f.io_threads > 64) return invalid("--io-threads must be from 1 to 64");
+  m.pipeline_threads = f.pipeline_threads;
+  s.io_threads = f.io_threads;
+  m.write_buffer_bytes = f.write_buffer_bytes;
+  m.block_cache_bytes = f.block_cache_bytes;
+  m.unsafe_no_fsync = f.unsafe_no_fsync;
+  return {};
+}
+
+}  // namespace
+
+std::string closest(const std::string& wrong, const std::vector<std::string>& names) {
+  const auto distance = [](const std::string& a, const std::string& b) {
+    std::vector<size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 1; i <= a.size(); ++i) {
+      size_t diagonal = row[0]++;
+      for (size_t j = 1; j <= b.size(); ++j) {
+        const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+      }
+    }
+    return row[b.size()];
+  };
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, wrong.size() / 3) + 1;
+  for (const std::string& name : names) {
+    if (const size_t d = distance(wrong, name); d < best_distance) {
+      best = name;
+      best_distance = d;
+    }
+  }
+  return best;
+}
+
+Result<Parsed> parse(int argc, const char* const* argv) {
+  Flags flags;
+  CLI::App app("kvd: a replicated key-value store that speaks etcd's API", "kvd");
+  app.footer(
+      "Every flag can also be a variable: --data-dir is KVD_DATA_DIR. Without any flag, kvd is a single\n"
+      "member on 127.0.0.1:2379 that keeps its data in ./kvd.data.");
+  app.set_version_flag("--version", "kvd " KVD_VERSION " (etcd API " + std::string(kv::server::kServerVersion) + ")");
+  app.allow_extras();
+  declare(app, flags);
+
+  // Go's flags, which etcd's users know, may begin with one dash or two.
+  std::vector<std::string> arguments;
+  for (int i = argc - 1; i > 0; --i) {
+    std::string argument = argv[i];
+    if (argument.size() > 2 && argument[0] == '-' && argument[1] != '-') argument.insert(0, "-");
+    arguments.push_back(std::move(argument));
+  }
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    return Parsed{.what = Parsed::What::kPrintAndExit, .text = app.help()};
+  } catch (const CLI::CallForVersion& e) {
+    return Parsed{.what = Parsed::What::kPrintAndExit, .text = std::string(e.what()) + "\n"};
+  } catch (const CLI::Error& e) {
+    return invalid(e.what());
+  }
+  for (const std::string& extra : app.remaining()) {
+    if (extra.starts_with("-")) return unknown_flag(app, extra);
+    return invalid("\"" + extra + "\" is not a flag; kvd takes no other arguments");
+  }
+  if (!flags.config_file.empty()) KV_RETURN_IF_ERROR(read_file(app, flags.config_file));
+  Parsed parsed;
+  KV_RETURN_IF_ERROR(to_config(app, flags, &parsed.config));
+  return parsed;
+}
+
+}  // namespace kvd

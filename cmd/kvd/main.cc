@@ -1,0 +1,105 @@
+// kvd, the daemon: reads its flags, starts a member and its doors, and stops them when told.
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "api/net/server.h"
+#include "api/services/ops.h"
+#include "api/services/services.h"
+#include "base/log.h"
+#include "config.h"
+#include "server/member.h"
+
+namespace {
+
+constexpr int64_t kDrainMs = 300;     // calls in flight may end
+constexpr int64_t kHandOverMs = 500;  // leadership may move
+
+int complain(const kv::Status& status) {
+  std::fprintf(stderr, "kvd: %s\n", status.text().c_str());
+  return 1;
+}
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+// Waits for a signal to stop, for `ms` at most (negative: for ever). 0 when none came.
+int wait_for_stop(const sigset_t& signals, int64_t ms) {
+  if (ms < 0) {
+    int number = 0;
+    while (sigwait(&signals, &number) != 0) {
+    }
+    return number;
+  }
+  const timespec timeout{.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+  const int number = sigtimedwait(&signals, nullptr, &timeout);
+  return number > 0 ? number : 0;
+}
+
+std::string joined(const std::vector<std::string>& urls) {
+  std::string out;
+  for (const std::string& url : urls) out += (out.empty() ? "" : ",") + url;
+  return out;
+}
+
+int run(const kvd::Config& config) {
+  // Blocked before any thread is made, so that only this one takes them.
+  const sigset_t signals = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  // A disk that failed, or damaged state: whatever is done from here on can't be trusted, so nothing is done.
+  auto member = kv::server::Member::start(config.member, [](kv::Status status) {
+    std::fprintf(stderr, "kvd: stopped: %s\n", status.text().c_str());
+    std::_Exit(1);
+  });
+  if (!member.ok()) return complain(member.status());
+
+  kv::api::CallTable table;
+  kv::api::add_kv(table, **member);
+  kv::api::add_cluster(table, **member);
+  kv::api::add_maintenance(table, **member);
+  kv::api::add_auth(table, **member);
+  kv::api::add_health(table, [&member] { return (*member)->leader() != 0; });
+  kv::api::add_reflection(table);
+  auto server = kv::api::Server::listen(config.server, table, kv::api::ops_routes(**member));
+  if (!server.ok()) return complain(server.status());
+  (*server)->start();
+
+  bool ready = false;
+  int stop = 0;
+  while (stop == 0) {
+    if (!ready && (*member)->leader() != 0) {
+      ready = true;
+      kv::log_info("ready to serve client requests", {{"name", config.member.name},
+                                                      {"member", kv::hex_id((*member)->id())},
+                                                      {"client_urls", joined(config.server.listen_urls)},
+                                                      {"port", (*server)->bound_ports().front()}});
+    }
+    stop = wait_for_stop(signals, ready ? -1 : 10);
+  }
+  kv::log_info("stopping", {{"signal", stop == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  (*server)->drain(kDrainMs);
+  (*member)->stop(kHandOverMs);
+  kv::log_info("stopped");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto parsed = kvd::parse(argc, argv);
+  if (!parsed.ok()) return complain(parsed.status());
+  if (parsed->what == kvd::Parsed::What::kPrintAndExit) {
+    std::fputs(parsed->text.c_str(), stdout);
+    return 0;
+  }
+  kv::set_log_level(parsed->config.log_level);
+  kv::set_log_format(parsed->config.log_format);
+  return run(parsed->config);
+}

@@ -1,0 +1,14 @@
+// What operators and their tools ask by plain HTTP: GET /version, /health, /metrics.
+#pragma once
+
+#include <vector>
+
+#include "api/net/server.h"
+#include "server/member.h"
+
+namespace kv::api {
+
+// `member` must outlive the routes.
+std::vector<Route> ops_routes(server::Member& member);
+
+}  // namespace kv::api

@@ -1,0 +1,167 @@
+#include "server/applier.h"
+
+#include <google/protobuf/arena.h>
+
+#include "base/log.h"
+#include "kvdpb/command.pb.h"
+#include "server/membership.h"
+
+namespace kv::server {
+namespace {
+
+using google::protobuf::Arena;
+using google::protobuf::Message;
+using kvdpb::Command;
+
+// Entries of one apply() that may share a store batch, so that a follower that catches up works in large steps
+// and still in bounded memory.
+constexpr size_t kMaxBatchBytes = 4 << 20;
+
+void apply_member_attributes(const store::Store& store, const kvdpb::MemberAttributes& attributes,
+                             store::ApplyBatch& batch) {
+  const std::string name = member_record(attributes.id());
+  const auto bytes = store.record(name);
+  etcdserverpb::Member member;
+  // A member that was removed in the meantime stays removed.
+  if (!bytes || !member.ParseFromString(*bytes)) return;
+  member.set_name(attributes.name());
+  *member.mutable_clienturls() = attributes.client_urls();
+  batch.put_record(name, member.SerializeAsString());
+}
+
+void apply_configuration(const raft::Configuration& configuration, const raft::Entry& entry, store::ApplyBatch& batch) {
+  batch.put_record(kConfigurationRecord, encode(configuration));
+  const auto change = raft::decode_config_change(*entry.data);
+  kvdpb::MemberChange context;
+  if (!change || !context.ParseFromString(change->context)) return;
+  for (const raft::SingleChange& single : change->changes) {
+    if (single.type == raft::ChangeType::kRemove) {
+      batch.delete_record(member_record(single.node.value()));
+    } else if (context.member().id() == single.node.value()) {
+      batch.put_record(member_record(single.node.value()), context.member().SerializeAsString());
+    }
+  }
+}
+
+// Who answers, for response headers; the store has set their revision.
+struct Header {
+  uint64_t cluster_id;
+  uint64_t member_id;
+  uint64_t term;
+};
+
+// Applies one command by `apply`; its response lives on the arena.
+template <typename Response, typename Apply>
+Status answer(Arena& arena, const Header& header, Message** out, Apply apply) {
+  auto* response = Arena::CreateMessage<Response>(&arena);
+  *out = response;
+  Status status = apply(response);
+  auto* h = response->mutable_header();
+  h->set_cluster_id(header.cluster_id);
+  h->set_member_id(header.member_id);
+  h->set_raft_term(header.term);
+  return status;
+}
+
+// `response` stays null when the command has none.
+Status apply_command(const store::Store& store, const Command& command, store::ApplyBatch& batch, Arena& arena,
+                     const Header& header, Message** response) {
+  switch (command.request_case()) {
+    case Command::kPut:
+      return answer<etcdserverpb::PutResponse>(arena, header, response,
+                                               [&](auto* r) { return batch.put(command.put(), r); });
+    case Command::kDeleteRange:
+      return answer<etcdserverpb::DeleteRangeResponse>(
+          arena, header, response, [&](auto* r) { return batch.delete_range(command.delete_range(), r); });
+    case Command::kTxn:
+      return answer<etcdserverpb::TxnResponse>(arena, header, response,
+                                               [&](auto* r) { return batch.txn(command.txn(), r); });
+    case Command::kCompact:
+      return answer<etcdserverpb::CompactionResponse>(arena, header, response,
+                                                      [&](auto* r) { return batch.compact(command.compact(), r); });
+    case Command::kMemberAttributes: apply_member_attributes(store, command.member_attributes(), batch); return {};
+    case Command::kClusterVersion:
+      batch.put_record(kClusterVersionRecord, command.cluster_version().version());
+      return {};
+    case Command::REQUEST_NOT_SET: break;
+  }
+  KV_CHECK(false, "known_command() let an unknown command through");
+}
+
+// False for a newer version's command. To skip it would make members differ.
+bool known_command(const Command& command) { return command.request_case() != Command::REQUEST_NOT_SET; }
+
+}  // namespace
+
+struct Applier::Answer {
+  Status status;
+  Message* response;
+};
+
+Applier::Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
+                 const std::atomic<uint64_t>& term)
+    : store_(store), calls_(calls), member_id_(member_id), cluster_id_(cluster_id), term_(term) {}
+
+Status Applier::apply(const std::vector<CommittedEntry>& entries) {
+  const CommittedEntry* first = entries.data();
+  const CommittedEntry* const end = first + entries.size();
+  while (first != end && first->entry.index.value() <= store_.applied_index()) ++first;
+  while (first != end) {
+    const CommittedEntry* last = first;
+    // A change of members ends its batch: what follows reads the member list as a record of the store.
+    for (size_t bytes = 0; last != end && bytes < kMaxBatchBytes;) {
+      bytes += last->entry.bytes();
+      if ((last++)->configuration) break;
+    }
+    KV_RETURN_IF_ERROR(apply_batch(first, last));
+    first = last;
+  }
+  return {};
+}
+
+Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* last) {
+  KV_CHECK(first->entry.index.value() == store_.applied_index() + 1, "entry " + to_string(first->entry.index) +
+                                                                         " does not follow applied index " +
+                                                                         std::to_string(store_.applied_index()));
+  const Header header{cluster_id_, member_id_, term_.load(std::memory_order_relaxed)};
+  Arena arena;
+  const auto batch = store_.begin();
+  std::vector<uint64_t> numbers;
+  std::vector<Answer> answers;
+  for (const CommittedEntry* e = first; e != last; ++e) {
+    if (e->configuration) {
+      apply_configuration(*e->configuration, e->entry, *batch);
+      continue;
+    }
+    if (e->entry.type != raft::EntryType::kCommand) continue;
+    auto* commands = Arena::CreateMessage<kvdpb::Batch>(&arena);
+    if (!commands->ParseFromString(*e->entry.data))
+      return {Code::kDataLoss, "log entry " + to_string(e->entry.index) + " does not hold a batch of commands"};
+    for (const Command& command : commands->commands()) {
+      if (!known_command(command))
+        return {Code::kUnimplemented,
+                "log entry " + to_string(e->entry.index) + " holds a command of a newer version: upgrade this member"};
+      Message* response = nullptr;
+      Status status = apply_command(store_, command, *batch, arena, header, &response);
+      if (command.origin() != member_id_) continue;
+      numbers.push_back(command.call());
+      answers.push_back({std::move(status), response});
+    }
+  }
+  const raft::Entry& newest = (last - 1)->entry;
+  KV_RETURN_IF_ERROR(batch->commit(newest.index.value(), newest.term.value()));
+
+  std::vector<Completion> completions = calls_.take(numbers);
+  for (size_t i = 0; i < completions.size(); ++i) {
+    if (!completions[i]) continue;
+    Answer& a = answers[i];
+    if (!a.status.ok()) {
+      completions[i](std::move(a.status), nullptr);
+    } else {
+      completions[i](Status(), a.response);
+    }
+  }
+  return {};
+}
+
+}  // namespace kv::server

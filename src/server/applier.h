@@ -1,0 +1,46 @@
+// The apply stage: committed entries in, the store's answers out. It turns entries back into commands, applies
+// all that it is handed as one atomic batch, and ends the calls of this member's clients that wait for them.
+//
+// Owned by one thread (the engine's own, or the apply thread). Deterministic: what it does to the store depends
+// on the entries alone; only who gets an answer depends on the member.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "raft/types.h"
+#include "server/pending_calls.h"
+#include "store/store.h"
+
+namespace kv::server {
+
+// A committed entry; for a configuration change, with the configuration that raft has switched to.
+struct CommittedEntry {
+  raft::Entry entry;
+  std::optional<raft::Configuration> configuration;
+};
+
+class Applier {
+ public:
+  // All must outlive the applier. `term`: the member's current raft term, for response headers.
+  Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
+          const std::atomic<uint64_t>& term);
+
+  // Applies consecutive entries. Entries at or below the store's applied index are skipped, which is what makes
+  // replay after a restart harmless. An error means that the store failed; the member must stop.
+  Status apply(const std::vector<CommittedEntry>& entries);
+
+ private:
+  struct Answer;
+  Status apply_batch(const CommittedEntry* first, const CommittedEntry* last);
+
+  store::Store& store_;
+  PendingCalls& calls_;
+  const uint64_t member_id_;
+  const uint64_t cluster_id_;
+  const std::atomic<uint64_t>& term_;
+};
+
+}  // namespace kv::server

@@ -1,0 +1,502 @@
+#include "server/engine.h"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "server/errors.h"
+#include "server/stages.h"
+
+namespace kv::server {
+namespace {
+
+using raft::Index;
+using raft::Message;
+using raft::Ready;
+
+// Messages from peers that may wait for the engine. Beyond it they are dropped, which raft allows.
+constexpr size_t kMaxWaitingMessageBytes = 256 << 20;
+
+size_t approximate_bytes(const Message& message) {
+  size_t bytes = 128;
+  if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
+    for (const raft::Entry& entry : append->entries) bytes += entry.bytes();
+  } else if (const auto* forward = std::get_if<raft::Forward>(&message.body)) {
+    bytes += forward->data ? forward->data->size() : 0;
+  }
+  return bytes;
+}
+
+// Appends a Command as the next element of a serialized kvdpb::Batch: field 1, length-delimited.
+void append_command(std::string& batch, std::string_view command) {
+  batch += '\x0a';
+  size_t n = command.size();
+  for (; n >= 0x80; n >>= 7) batch += static_cast<char>(n | 0x80);
+  batch += static_cast<char>(n);
+  batch += command;
+}
+
+struct Applied {
+  Index index;
+  Status status;
+};
+
+struct Persisted {
+  uint64_t number;
+  std::vector<Message> then_send;
+  Status status;
+};
+
+}  // namespace
+
+// All that the engine's thread owns, and the inbox (guarded by mutex_) through which others reach it.
+class Engine::Loop {
+ public:
+  Loop(Engine& engine, const EngineOptions& options, Ports ports)
+      : engine_(engine),
+        options_(options),
+        ports_(std::move(ports)),
+        core_(options.core, options.initial, *ports_.log),
+        applied_(options.initial.applied),
+        log_stage_("kvd-log", options.pipeline_threads > 1, [this](auto&& w) { write_log(std::move(w)); }),
+        apply_stage_("kvd-apply", options.pipeline_threads > 1, [this](auto&& e) { apply(std::move(e)); }) {}
+
+  // ---- any thread ----
+
+  bool propose(std::string&& command) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_) return false;
+      arrivals_.proposals.push_back(std::move(command));
+      if (!arm_locked()) return true;
+    }
+    wake_.notify_one();
+    return true;
+  }
+
+  Status read(ReadReady& ready) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_) return errors::stopped();
+      if (arrivals_.reads.size() + reads_waiting_.load(std::memory_order_relaxed) >= options_.max_waiting_reads)
+        return errors::too_many_requests();
+      arrivals_.reads.push_back(std::move(ready));
+      if (!arm_locked()) return {};
+    }
+    wake_.notify_one();
+    return {};
+  }
+
+  void deliver(std::vector<Message>&& messages) {
+    size_t bytes = 0;
+    for (const Message& m : messages) bytes += approximate_bytes(m);
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || arrivals_.message_bytes + bytes > kMaxWaitingMessageBytes) return;
+      arrivals_.message_bytes += bytes;
+      std::move(messages.begin(), messages.end(), std::back_inserter(arrivals_.messages));
+      if (!arm_locked()) return;
+    }
+    wake_.notify_one();
+  }
+
+  void run(absl::AnyInvocable<void(raft::Core&)>&& work) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_) return;
+      arrivals_.work.push_back(std::move(work));
+      if (!arm_locked()) return;
+    }
+    wake_.notify_one();
+  }
+
+  void start() {
+    thread_ = std::thread([this] { loop(); });
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  struct Arrivals {
+    std::vector<std::string> proposals;
+    std::vector<ReadReady> reads;
+    std::vector<Message> messages;
+    size_t message_bytes = 0;
+    std::vector<absl::AnyInvocable<void(raft::Core&)>> work;
+    std::vector<Persisted> persisted;
+    std::vector<Applied> applied;
+
+    bool empty() const {
+      return proposals.empty() && reads.empty() && messages.empty() && work.empty() && persisted.empty() &&
+             applied.empty();
+    }
+  };
+  // Reads that came together and share one confirmation.
+  struct ReadGroup {
+    std::vector<ReadReady> reads;
+    int64_t expires_ms = 0;
+  };
+  // A command that waits for a leader.
+  struct Held {
+    std::string command;
+    int64_t expires_ms = 0;
+  };
+
+  // True when the sleeping engine must be woken.
+  bool arm_locked() {
+    const bool was = sleeping_;
+    sleeping_ = false;
+    return was;
+  }
+
+  // ---- the engine's thread ----
+
+  void loop() {
+    name_this_thread("kvd-engine");
+    using Clock = std::chrono::steady_clock;
+    const auto tick = std::chrono::milliseconds(options_.tick_ms);
+    auto next_tick = Clock::now() + tick;
+    Arrivals arrived;
+    publish(core_.status().soft_state, /*log=*/false);
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        if (arrivals_.empty() && !closed_) {
+          sleeping_ = true;
+          wake_.wait_until(lock, next_tick, [this] { return closed_ || !arrivals_.empty(); });
+          sleeping_ = false;
+        }
+        if (closed_) break;
+        std::swap(arrived, arrivals_);
+      }
+      now_ms_ = ports_.clock->monotonic_ms();
+      take_in(arrived);
+      // One tick at most, after the messages that waited: a member that was held up must not take the time that
+      // it slept for the leader's silence.
+      if (const auto now = Clock::now(); now >= next_tick) {
+        next_tick = std::max(next_tick + tick, now + tick / 2);
+        on_tick();
+      }
+      propose_what_waits();
+      work_off_readys();
+    }
+    end_reads(errors::stopped());
+  }
+
+  void take_in(Arrivals& arrived) {
+    for (Persisted& p : arrived.persisted) on_persisted(std::move(p));
+    for (const Applied& a : arrived.applied) on_applied(a);
+    for (Message& message : arrived.messages) step(std::move(message));
+    for (auto& work : arrived.work) work(core_);
+    const int64_t expires_ms = now_ms_ + options_.request_timeout_ms;
+    for (std::string& command : arrived.proposals) held_.push_back({std::move(command), expires_ms});
+    if (!arrived.reads.empty()) ask_read_index({std::move(arrived.reads), expires_ms});
+    arrived = Arrivals();
+  }
+
+  void step(Message&& message) {
+    // A follower's proposals join ours in one entry instead of making one each.
+    if (auto* forward = std::get_if<raft::Forward>(&message.body);
+        forward && forward->type == raft::EntryType::kCommand && forward->data && core_.is_leader()) {
+      forwarded_.push_back(std::move(forward->data));
+      return;
+    }
+    core_.step(std::move(message));
+  }
+
+  void on_tick() {
+    core_.tick();
+    while (!held_.empty() && held_.front().expires_ms <= now_ms_) held_.pop_front();
+    std::vector<ReadGroup> again;
+    again.swap(refused_reads_);
+    for (ReadGroup& group : again) ask_read_index(std::move(group));
+    expire_reads();
+    ports_.calls->expire(now_ms_);
+  }
+
+  // Joins all commands that wait into as few entries as the limit allows. What the core refuses (no leader, too
+  // much uncommitted) stays and is tried again at the next turn, until its time is up.
+  void propose_what_waits() {
+    while (!forwarded_.empty()) {
+      std::string batch;
+      size_t taken = 0;
+      while (taken < forwarded_.size() &&
+             (taken == 0 || batch.size() + forwarded_[taken]->size() <= options_.max_entry_bytes))
+        batch += *forwarded_[taken++];
+      while (!held_.empty() && batch.size() + held_.front().command.size() <= options_.max_entry_bytes) {
+        append_command(batch, held_.front().command);
+        held_.pop_front();
+      }
+      forwarded_.erase(forwarded_.begin(), forwarded_.begin() + static_cast<ptrdiff_t>(taken));
+      // Refused: the followers' calls end by their own deadlines, as when the message was lost.
+      const auto index = core_.propose(std::make_shared<const std::string>(std::move(batch)));
+      if (!index.ok()) forwarded_.clear();
+    }
+    while (!held_.empty()) {
+      std::string batch;
+      size_t taken = 0;
+      while (taken < held_.size() &&
+             (taken == 0 || batch.size() + held_[taken].command.size() <= options_.max_entry_bytes))
+        append_command(batch, held_[taken++].command);
+      if (!core_.propose(std::make_shared<const std::string>(std::move(batch))).ok()) return;
+      held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(taken));
+    }
+  }
+
+  void work_off_readys() {
+    while (!failed_ && core_.has_ready()) {
+      Ready ready = core_.take_ready();
+      if (ready.soft_state) publish(*ready.soft_state, /*log=*/true);
+      if (ready.hard_state) engine_.term_.store(ready.hard_state->term.value(), std::memory_order_relaxed);
+      engine_.commit_.store(core_.commit().value(), std::memory_order_relaxed);
+      if (!ready.messages.empty()) ports_.send(std::move(ready.messages));
+      take_read_states(ready.reads);
+      // A leader of several answers its clients first: its own disk is not what they wait for. A follower writes
+      // first: the leader waits for its disk.
+      const bool apply_first = core_.is_leader() && !ready.committed.empty() && several_voters_;
+      if (apply_first) hand_to_apply(std::move(ready.committed));
+      LogWrite write{.number = ready.number,
+                     .hard_state = ready.hard_state,
+                     .entries = std::move(ready.entries),
+                     .sync = ready.must_sync && options_.sync,
+                     .then_send = std::move(ready.messages_after_persist)};
+      log_stage_.push(std::move(write));
+      if (!apply_first) hand_to_apply(std::move(ready.committed));
+    }
+  }
+
+  void publish(raft::SoftState soft, bool log) {
+    const uint64_t before = engine_.leader_.exchange(soft.leader.value());
+    engine_.role_.store(static_cast<uint8_t>(soft.role));
+    const raft::CoreStatus status = core_.status();
+    several_voters_ = status.configuration.voters.size() > 1;
+    engine_.term_.store(status.term.value(), std::memory_order_relaxed);
+    if (log) ports_.soft_state_changed(soft, status.term);
+    // A new leader may know what the old one could not confirm.
+    if (before != soft.leader.value() && soft.leader) {
+      std::vector<ReadGroup> again;
+      again.swap(refused_reads_);
+      for (ReadGroup& group : again) ask_read_index(std::move(group));
+    }
+  }
+
+  // ---- log stage ----
+
+  // On the log thread, or the engine's when it has none.
+  void write_log(std::vector<LogWrite>&& writes) {
+    for (LogWrite& write : join(std::move(writes))) {
+      Status status;
+      if (!write.empty()) status = ports_.log->write(write.hard_state, write.entries, write.sync);
+      Persisted done{write.number, std::move(write.then_send), std::move(status)};
+      const bool failed = !done.status.ok();
+      if (options_.pipeline_threads > 1) {
+        report([&](Arrivals& a) { a.persisted.push_back(std::move(done)); });
+      } else {
+        on_persisted(std::move(done));
+      }
+      if (failed) return;
+    }
+  }
+
+  void on_persisted(Persisted&& done) {
+    if (!done.status.ok()) return fail(done.status);
+    if (failed_) return;
+    core_.persisted(done.number);
+    if (!done.then_send.empty()) ports_.send(std::move(done.then_send));
+  }
+
+  // ---- apply stage ----
+
+  void hand_to_apply(std::vector<raft::Entry>&& entries) {
+    if (entries.empty() || failed_) return;
+    std::vector<CommittedEntry> committed;
+    committed.reserve(entries.size());
+    for (raft::Entry& entry : entries) {
+      CommittedEntry& c = committed.emplace_back(CommittedEntry{std::move(entry), std::nullopt});
+      if (c.entry.type != raft::EntryType::kConfigChange) continue;
+      const auto change = raft::decode_config_change(*c.entry.data);
+      if (!change) {
+        return fail({Code::kDataLoss, "log entry " + to_string(c.entry.index) + " holds no valid change of members"});
+      }
+      c.configuration = core_.apply_change(*change);
+      several_voters_ = c.configuration->voters.size() > 1;
+      ports_.configuration_changed(*c.configuration);
+    }
+    apply_stage_.push(std::move(committed));
+  }
+
+  // On the apply thread, or the engine's when it has none.
+  void apply(std::vector<std::vector<CommittedEntry>>&& rounds) {
+    std::vector<CommittedEntry> entries;
+    for (auto& round : rounds) std::move(round.begin(), round.end(), std::back_inserter(entries));
+    Applied done{entries.back().entry.index, ports_.applier->apply(entries)};
+    if (done.status.ok()) engine_.applied_.store(done.index.value(), std::memory_order_release);
+    if (options_.pipeline_threads > 1) {
+      report([&](Arrivals& a) { a.applied.push_back(std::move(done)); });
+    } else {
+      on_applied(done);
+    }
+  }
+
+  void on_applied(const Applied& done) {
+    if (!done.status.ok()) return fail(done.status);
+    if (failed_) return;
+    applied_ = done.index;
+    core_.applied(done.index);
+    serve_reads();
+  }
+
+  template <typename Put>
+  void report(Put put) {
+    {
+      const std::lock_guard lock(mutex_);
+      put(arrivals_);
+      if (!arm_locked()) return;
+    }
+    wake_.notify_one();
+  }
+
+  // The disk or the state can't be trusted: nothing is written, applied or answered from here on.
+  void fail(const Status& status) {
+    if (failed_) return;
+    failed_ = true;
+    ports_.failed(status);
+  }
+
+  // ---- reads ----
+
+  void ask_read_index(ReadGroup&& group) {
+    reads_waiting_.fetch_add(group.reads.size(), std::memory_order_relaxed);
+    const uint64_t id = ++last_read_id_;
+    asked_reads_.emplace(id, std::move(group));
+    core_.read_index(id);
+  }
+
+  void take_read_states(const std::vector<raft::ReadState>& states) {
+    for (const raft::ReadState& state : states) {
+      const auto found = asked_reads_.find(state.id);
+      if (found == asked_reads_.end()) continue;
+      ReadGroup group = std::move(found->second);
+      asked_reads_.erase(found);
+      if (!state.index) {
+        reads_waiting_.fetch_sub(group.reads.size(), std::memory_order_relaxed);
+        refused_reads_.push_back(std::move(group));
+      } else {
+        confirmed_reads_.emplace(state.index, std::move(group));
+      }
+    }
+    if (!states.empty()) serve_reads();
+  }
+
+  void serve_reads() {
+    while (!confirmed_reads_.empty() && confirmed_reads_.begin()->first <= applied_) {
+      ReadGroup group = std::move(confirmed_reads_.begin()->second);
+      confirmed_reads_.erase(confirmed_reads_.begin());
+      finish(std::move(group), Status());
+    }
+  }
+
+  void finish(ReadGroup&& group, const Status& status) {
+    reads_waiting_.fetch_sub(group.reads.size(), std::memory_order_relaxed);
+    for (ReadReady& ready : group.reads) ready(status);
+  }
+
+  void expire_reads() {
+    const auto expired = [this](const ReadGroup& g) { return g.expires_ms <= now_ms_; };
+    for (auto it = asked_reads_.begin(); it != asked_reads_.end();) {
+      if (!expired(it->second)) {
+        ++it;
+        continue;
+      }
+      ReadGroup group = std::move(it->second);
+      it = asked_reads_.erase(it);
+      finish(std::move(group), errors::timed_out());
+    }
+    for (auto it = confirmed_reads_.begin(); it != confirmed_reads_.end();) {
+      if (!expired(it->second)) {
+        ++it;
+        continue;
+      }
+      ReadGroup group = std::move(it->second);
+      it = confirmed_reads_.erase(it);
+      finish(std::move(group),
+             {Code::kUnavailable, "etcdserver: request timed out, waiting for the applied index took too long"});
+    }
+  }
+
+  void end_reads(const Status& status) {
+    for (auto& [id, group] : asked_reads_) finish(std::move(group), status);
+    for (auto& [index, group] : confirmed_reads_) finish(std::move(group), status);
+    for (ReadGroup& group : refused_reads_)
+      for (ReadReady& ready : group.reads) ready(status);
+    Arrivals left;
+    {
+      const std::lock_guard lock(mutex_);
+      std::swap(left, arrivals_);
+    }
+    for (ReadReady& ready : left.reads) ready(status);
+  }
+
+  Engine& engine_;
+  const EngineOptions options_;
+  const Ports ports_;
+
+  std::mutex mutex_;  // guards arrivals_, closed_, sleeping_
+  std::condition_variable wake_;
+  Arrivals arrivals_;
+  bool closed_ = false;
+  bool sleeping_ = false;
+  std::atomic<size_t> reads_waiting_{0};
+
+  // The engine's thread only, from here on.
+  raft::Core core_;
+  Index applied_;
+  int64_t now_ms_ = 0;
+  bool failed_ = false;
+  bool several_voters_ = false;
+  std::deque<Held> held_;
+  std::vector<raft::Payload> forwarded_;
+  uint64_t last_read_id_ = 0;
+  std::unordered_map<uint64_t, ReadGroup> asked_reads_;
+  std::vector<ReadGroup> refused_reads_;
+  std::multimap<Index, ReadGroup> confirmed_reads_;
+
+  // Declared last, so that their threads end before what they use goes.
+  Stage<LogWrite> log_stage_;
+  Stage<std::vector<CommittedEntry>> apply_stage_;
+  std::thread thread_;
+};
+
+Engine::Engine(const EngineOptions& options, Ports ports, std::atomic<uint64_t>& term)
+    : term_(term), applied_(options.initial.applied.value()) {
+  loop_ = std::make_unique<Loop>(*this, options, std::move(ports));
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::start() { loop_->start(); }
+void Engine::stop() { loop_->stop(); }
+bool Engine::propose(std::string command) { return loop_->propose(std::move(command)); }
+Status Engine::read(ReadReady& ready) { return loop_->read(ready); }
+void Engine::deliver(std::vector<raft::Message>&& messages) { loop_->deliver(std::move(messages)); }
+void Engine::run(absl::AnyInvocable<void(raft::Core&)> work) { loop_->run(std::move(work)); }
+void Engine::unreachable(raft::NodeId peer) {
+  loop_->run([peer](raft::Core& core) { core.unreachable(peer); });
+}
+raft::SoftState Engine::soft_state() const {
+  return {static_cast<raft::Role>(role_.load()), raft::NodeId(leader_.load())};
+}
+
+}  // namespace kv::server

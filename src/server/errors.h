@@ -1,0 +1,18 @@
+// The member's own errors, in etcd's words: clients compare them letter by letter.
+#pragma once
+
+#include "base/status.h"
+
+namespace kv::server::errors {
+
+inline Status stopped() { return {Code::kUnavailable, "etcdserver: server stopped"}; }
+inline Status timed_out() { return {Code::kUnavailable, "etcdserver: request timed out"}; }
+inline Status no_leader() { return {Code::kUnavailable, "etcdserver: no leader"}; }
+inline Status leader_changed() { return {Code::kUnavailable, "etcdserver: leader changed"}; }
+inline Status too_many_requests() { return {Code::kResourceExhausted, "etcdserver: too many requests"}; }
+inline Status too_large() { return {Code::kInvalidArgument, "etcdserver: request is too large"}; }
+inline Status not_leader() { return {Code::kFailedPrecondition, "etcdserver: not leader"}; }
+inline Status bad_transferee() { return {Code::kFailedPrecondition, "etcdserver: bad leader transferee"}; }
+inline Status member_not_found() { return {Code::kNotFound, "etcdserver: member not found"}; }
+
+}  // namespace kv::server::errors

@@ -1,0 +1,499 @@
+#include "server/member.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/thread.h"
+#include "kvdpb/command.pb.h"
+#include "raft/transport.h"
+#include "server/bootstrap.h"
+#include "server/engine.h"
+#include "server/errors.h"
+#include "server/identity.h"
+#include "server/membership.h"
+#include "server/transfers.h"
+
+namespace kv::server {
+namespace {
+
+using namespace etcdserverpb;
+
+constexpr int64_t kDispatchTimeoutMs = 5000;  // etcd's: a request may take this long, and two elections
+
+int pipeline_threads(const MemberOptions& options) {
+  if (options.pipeline_threads != 0) return options.pipeline_threads;
+  return std::thread::hardware_concurrency() >= 4 ? 3 : 1;
+}
+
+uint64_t random_number() {
+  std::random_device device;
+  return static_cast<uint64_t>(device()) << 32 | device();
+}
+
+Status make_directory(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  return {Code::kUnavailable, "cannot make directory " + path + ": " + std::strerror(errno)};
+}
+
+// The one implementation; the interface above keeps its parts out of the header.
+class LocalMember final : public Member {
+ public:
+  LocalMember(const MemberOptions& options, std::function<void(Status)> failed)
+      : options_(options),
+        failed_(std::move(failed)),
+        calls_(options.max_pending_calls, options.max_pending_bytes, random_number()) {}
+
+  ~LocalMember() override { stop(0); }
+
+  Status open() {
+    KV_RETURN_IF_ERROR(make_directory(options_.data_dir));
+    raft::LogStore::Options log_options;
+    log_options.path = options_.data_dir + "/log";
+    log_options.sync = !options_.unsafe_no_fsync;
+    auto log = raft::LogStore::open(log_options);
+    if (!log.ok()) return log.status();
+    log_ = std::move(*log);
+    auto bootstrap = identify(*log_, options_);
+    if (!bootstrap.ok()) return bootstrap.status();
+    id_ = bootstrap->member_id();
+    cluster_id_ = bootstrap->cluster_id();
+
+    store::StoreOptions store_options;
+    store_options.path = options_.data_dir + "/state";
+    store_options.write_buffer_bytes = options_.write_buffer_bytes;
+    store_options.block_cache_bytes = options_.block_cache_bytes;
+    auto store = store::Store::open(store_options);
+    if (!store.ok()) return store.status();
+    store_ = std::move(*store);
+    auto configuration = prepare_state(*store_, *log_, *bootstrap);
+    if (!configuration.ok()) return configuration.status();
+
+    applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_);
+    raft::Transport::Options transport_options;
+    transport_options.cluster_id = cluster_id_;
+    transport_options.id = raft::NodeId(id_);
+    transport_options.listen_urls = options_.listen_peer_urls;
+    make_engine(*configuration);
+    auto transport = raft::Transport::start(
+        transport_options, [this](std::vector<raft::Message>&& messages) { engine_->deliver(std::move(messages)); },
+        [this](raft::NodeId peer) { engine_->unreachable(peer); });
+    if (!transport.ok()) return transport.status();
+    transport_ = std::move(*transport);
+    connect_peers();
+
+    worker_ = std::thread([this] { work(); });
+    engine_->start();
+    // Alone, there is nobody to wait for.
+    if (configuration->voters.size() == 1 && configuration->voters[0] == raft::NodeId(id_))
+      engine_->run([](raft::Core& core) { core.campaign(); });
+    log_info("member started", {{"name", options_.name},
+                                {"member", hex_id(id_)},
+                                {"cluster", hex_id(cluster_id_)},
+                                {"applied_index", store_->applied_index()},
+                                {"revision", store_->revision().value()}});
+    return {};
+  }
+
+  void stop(int64_t grace_ms) override {
+    if (stopped_.exchange(true)) return;
+    if (engine_ && grace_ms > 0) hand_over_leadership(grace_ms);
+    heavy_work_.close();
+    if (engine_) engine_->stop();
+    calls_.close(errors::stopped());
+    if (worker_.joinable()) worker_.join();
+    transfers_.close();
+    transport_.reset();
+    if (store_) {
+      if (const Status flushed = store_->flush(); !flushed.ok())
+        log_warning("the state could not be flushed; the next start replays more of the log",
+                    {{"error", flushed.text()}});
+    }
+  }
+
+  // ---- key space ----
+
+  void range(CallPtr call, std::unique_ptr<RangeRequest> request, Done<RangeResponse> done) override {
+    if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
+    if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
+    if (request->serializable()) return serve_range(*request, done);
+    CallContext& context = *call;
+    read_then_post(context, [this, call = std::move(call), request = std::move(request),
+                             done = std::move(done)](const Status& status) mutable {
+      if (!status.ok()) return done(status, {});
+      serve_range(*request, done);
+    });
+  }
+
+  void put(CallPtr call, std::unique_ptr<PutRequest> request, Done<PutResponse> done) override {
+    if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
+    kvdpb::Command command;
+    command.set_allocated_put(request.release());
+    propose(*call, command, std::move(done));
+  }
+
+  void delete_range(CallPtr call, std::unique_ptr<DeleteRangeRequest> request,
+                    Done<DeleteRangeResponse> done) override {
+    if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
+    kvdpb::Command command;
+    command.set_allocated_delete_range(request.release());
+    propose(*call, command, std::move(done));
+  }
+
+  void txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) override {
+    if (Status bad = store::check(*request, options_.max_txn_ops); !bad.ok()) return done(std::move(bad), {});
+    kvdpb::Command command;
+    command.set_allocated_txn(request.release());
+    propose(*call, command, std::move(done));
+  }
+
+  void compact(CallPtr call, std::unique_ptr<CompactionRequest> request, Done<CompactionResponse> done) override {
+    const bool physical = request->physical();
+    const int64_t revision = request->revision();
+    kvdpb::Command command;
+    command.set_allocated_compact(request.release());
+    if (!physical) return propose(*call, command, std::move(done));
+    propose<CompactionResponse>(
+        *call, command, [this, revision, done = std::move(done)](Status status, CompactionResponse&& response) mutable {
+          if (!status.ok()) return done(std::move(status), std::move(response));
+          auto shared = std::make_shared<std::pair<Done<CompactionResponse>, CompactionResponse>>(std::move(done),
+                                                                                                  std::move(response));
+          store_->wait_compacted(
+              revision, [shared](Status compacted) { shared->first(std::move(compacted), std::move(shared->second)); });
+        });
+  }
+
+  // ---- cluster and maintenance ----
+
+  void member_list(CallPtr call, std::unique_ptr<MemberListRequest> request, Done<MemberListResponse> done) override {
+    auto answer = [this, done = std::move(done)](const Status& status) mutable {
+      MemberListResponse response;
+      if (status.ok()) {
+        fill(response.mutable_header());
+        for (etcdserverpb::Member& member : members(*store_)) *response.add_members() = std::move(member);
+      }
+      done(status, std::move(response));
+    };
+    if (!request->linearizable()) return answer(Status());
+    CallContext& context = *call;
+    read_then_post(context, [call = std::move(call), answer = std::move(answer)](const Status& status) mutable {
+      answer(status);
+    });
+  }
+
+  void status(CallPtr, std::unique_ptr<StatusRequest>, Done<StatusResponse> done) override {
+    StatusResponse response;
+    fill(response.mutable_header());
+    const store::StoreStats stats = store_->stats();
+    response.set_version(std::string(kServerVersion));
+    response.set_storageversion(std::string(kClusterVersion));
+    response.set_dbsize(static_cast<int64_t>(stats.bytes_on_disk));
+    response.set_dbsizeinuse(static_cast<int64_t>(stats.bytes_in_use));
+    response.set_leader(leader());
+    response.set_raftindex(engine_->commit_index());
+    response.set_raftterm(term_.load(std::memory_order_relaxed));
+    response.set_raftappliedindex(engine_->applied_index());
+    for (const etcdserverpb::Member& member : members(*store_))
+      if (member.id() == id_) response.set_islearner(member.islearner());
+    if (leader() == 0) response.add_errors(errors::no_leader().text());
+    done(Status(), std::move(response));
+  }
+
+  void hash(CallPtr call, std::unique_ptr<HashRequest>, Done<HashResponse> done) override {
+    hash_kv(std::move(call), std::make_unique<HashKVRequest>(),
+            [done = std::move(done)](Status status, HashKVResponse&& hashed) mutable {
+              HashResponse response;
+              *response.mutable_header() = hashed.header();
+              response.set_hash(hashed.hash());
+              done(std::move(status), std::move(response));
+            });
+  }
+
+  void hash_kv(CallPtr, std::unique_ptr<HashKVRequest> request, Done<HashKVResponse> done) override {
+    // A scan: not on a door's thread.
+    auto shared = std::make_shared<Done<HashKVResponse>>(std::move(done));
+    const bool taken = heavy_work_.push([this, revision = request->revision(), shared]() mutable {
+      HashKVResponse response;
+      const auto hashed = store_->hash_kv(revision);
+      if (!hashed.ok()) return (*shared)(hashed.status(), std::move(response));
+      fill(response.mutable_header());
+      response.mutable_header()->set_revision(hashed->revision);
+      response.set_hash(hashed->hash);
+      response.set_compact_revision(hashed->compact_revision);
+      response.set_hash_revision(hashed->hash_revision);
+      (*shared)(Status(), std::move(response));
+    });
+    if (!taken) (*shared)(stopped_ ? errors::stopped() : errors::too_many_requests(), {});
+  }
+
+  void alarm(CallPtr, std::unique_ptr<AlarmRequest> request, Done<AlarmResponse> done) override {
+    AlarmResponse response;
+    // Nothing raises an alarm yet, so there is none to list and none to end.
+    if (request->action() == AlarmRequest::ACTIVATE) return done({Code::kUnimplemented, "etcdserver: not capable"}, {});
+    fill(response.mutable_header());
+    done(Status(), std::move(response));
+  }
+
+  void move_leader(CallPtr, std::unique_ptr<MoveLeaderRequest> request, Done<MoveLeaderResponse> done) override {
+    const uint64_t target = request->targetid();
+    if (leader() != id_) return done(errors::not_leader(), {});
+    const auto known = members(*store_);
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& m) { return m.id() == target; });
+    if (found == known.end() || found->islearner()) return done(errors::bad_transferee(), {});
+    if (target == id_) {
+      MoveLeaderResponse response;
+      fill(response.mutable_header());
+      return done(Status(), std::move(response));
+    }
+    transfers_.wait_for(target, now_ms() + 2 * options_.election_timeout_ms,
+                        [this, done = std::move(done)](Status status) mutable {
+                          MoveLeaderResponse response;
+                          fill(response.mutable_header());
+                          done(std::move(status), std::move(response));
+                        });
+    engine_->run([target](raft::Core& core) { core.transfer_leadership(raft::NodeId(target)); });
+  }
+
+  void auth_status(CallPtr, std::unique_ptr<AuthStatusRequest>, Done<AuthStatusResponse> done) override {
+    AuthStatusResponse response;
+    fill(response.mutable_header());
+    done(Status(), std::move(response));
+  }
+
+  // ---- facts ----
+
+  uint64_t id() const override { return id_; }
+  uint64_t cluster_id() const override { return cluster_id_; }
+  uint64_t leader() const override { return engine_->soft_state().leader.value(); }
+  std::string cluster_version() const override { return store_->record(kClusterVersionRecord).value_or("not_decided"); }
+
+  void check_health(bool serializable, std::function<void(Status)> done) override {
+    if (leader() == 0) return done(errors::no_leader());
+    if (serializable) return done(Status());
+    Engine::ReadReady ready = [done](const Status& status) { done(status); };
+    if (const Status refused = engine_->read(ready); !refused.ok()) done(refused);
+  }
+
+  std::vector<uint16_t> peer_ports() const override { return transport_->bound_ports(); }
+
+ private:
+  static int64_t now_ms() { return Clock::system().monotonic_ms(); }
+
+  int64_t request_timeout_ms() const { return kDispatchTimeoutMs + 2 * options_.election_timeout_ms; }
+
+  void make_engine(const raft::Configuration& configuration) {
+    EngineOptions engine;
+    engine.core.id = raft::NodeId(id_);
+    engine.core.heartbeat_ticks = 1;
+    engine.core.election_ticks =
+        static_cast<uint32_t>(std::max<int64_t>(2, options_.election_timeout_ms / options_.heartbeat_interval_ms));
+    engine.core.pre_vote = options_.pre_vote;
+    engine.core.seed = random_number();
+    engine.initial.hard_state = log_->hard_state();
+    engine.initial.configuration = configuration;
+    engine.initial.applied = raft::Index(store_->applied_index());
+    engine.tick_ms = options_.heartbeat_interval_ms;
+    engine.pipeline_threads = pipeline_threads(options_);
+    engine.request_timeout_ms = request_timeout_ms();
+    engine.sync = !options_.unsafe_no_fsync;
+
+    Engine::Ports ports;
+    ports.log = log_.get();
+    ports.applier = applier_.get();
+    ports.calls = &calls_;
+    ports.clock = &Clock::system();
+    ports.send = [this](std::vector<raft::Message> messages) { transport_->send(std::move(messages)); };
+    ports.failed = [this](Status status) {
+      log_error("this member cannot go on", {{"error", status.text()}});
+      calls_.close(errors::stopped());
+      failed_(std::move(status));
+    };
+    ports.soft_state_changed = [this](raft::SoftState soft, raft::Term term) { on_soft_state(soft, term); };
+    ports.configuration_changed = [](const raft::Configuration&) {};
+    engine_ = std::make_unique<Engine>(engine, std::move(ports), term_);
+  }
+
+  void connect_peers() {
+    for (const etcdserverpb::Member& member : members(*store_)) {
+      if (member.id() == id_) continue;
+      transport_->add_peer({raft::NodeId(member.id()), {member.peerurls().begin(), member.peerurls().end()}});
+    }
+  }
+
+  // On the engine's thread.
+  void on_soft_state(raft::SoftState soft, raft::Term term) {
+    static Gauge& has_leader = Metrics::global().gauge("etcd_server_has_leader", "Whether a leader is known");
+    static Gauge& is_leader = Metrics::global().gauge("etcd_server_is_leader", "Whether this member leads");
+    static Counter& changes =
+        Metrics::global().counter("etcd_server_leader_changes_seen_total", "Leader changes this member has seen");
+    has_leader.set(soft.leader ? 1 : 0);
+    is_leader.set(soft.role == raft::Role::kLeader ? 1 : 0);
+    if (soft.leader) {
+      changes.add();
+      log_info("a leader is known",
+               {{"leader", hex_id(soft.leader.value())}, {"term", term.value()}, {"role", raft::role_name(soft.role)}});
+      transfers_.leader_is(soft.leader.value());
+      introduce_myself();
+    } else {
+      log_warning("no leader", {{"term", term.value()}, {"role", raft::role_name(soft.role)}});
+    }
+  }
+
+  // Tells the cluster how this member is called and where its clients reach it, when the list says otherwise, and
+  // as the leader which API level is served. On the engine's thread, whenever a leader is known: a command that was
+  // lost is sent again with the next leader, and retried by the worker until the list is right.
+  void introduce_myself() {
+    (void)heavy_work_.push([this] { introduce_until_known(); });
+  }
+
+  void introduce_until_known() {
+    for (etcdserverpb::Member& member : members(*store_)) {
+      if (member.id() != id_) continue;
+      const std::vector<std::string> listed(member.clienturls().begin(), member.clienturls().end());
+      if (member.name() == options_.name && listed == options_.advertise_client_urls) continue;
+      kvdpb::Command command;
+      command.set_origin(id_);
+      command.mutable_member_attributes()->set_id(id_);
+      command.mutable_member_attributes()->set_name(options_.name);
+      for (const std::string& url : options_.advertise_client_urls)
+        command.mutable_member_attributes()->add_client_urls(url);
+      (void)engine_->propose(command.SerializeAsString());
+    }
+    if (engine_->soft_state().role == raft::Role::kLeader && !store_->record(kClusterVersionRecord)) {
+      kvdpb::Command command;
+      command.set_origin(id_);
+      command.mutable_cluster_version()->set_version(std::string(kClusterVersion));
+      (void)engine_->propose(command.SerializeAsString());
+    }
+  }
+
+  void hand_over_leadership(int64_t grace_ms) {
+    if (leader() != id_) return;
+    // Shared with a callback that may outlive the wait.
+    struct Wait {
+      std::mutex mutex;
+      std::condition_variable changed;
+      bool over = false;
+    };
+    auto wait = std::make_shared<Wait>();
+    const auto finish = [wait] {
+      const std::lock_guard lock(wait->mutex);
+      wait->over = true;
+      wait->changed.notify_all();
+    };
+    engine_->run([this, finish, grace_ms](raft::Core& core) {
+      const raft::CoreStatus status = core.status();
+      const raft::PeerStatus* best = nullptr;
+      for (const raft::PeerStatus& peer : status.peers) {
+        if (peer.learner || !peer.recently_active) continue;
+        if (!best || peer.match > best->match) best = &peer;
+      }
+      if (!best) return finish();
+      log_info("handing leadership over", {{"to", hex_id(best->id.value())}});
+      transfers_.wait_for_change(id_, now_ms() + grace_ms, [finish](Status) { finish(); });
+      core.transfer_leadership(best->id);
+    });
+    std::unique_lock lock(wait->mutex);
+    wait->changed.wait_for(lock, std::chrono::milliseconds(grace_ms), [&] { return wait->over; });
+  }
+
+  // ---- the ways of a call ----
+
+  Status require_leader(const CallContext& call) const {
+    return call.has_leader && leader() == 0 ? errors::no_leader() : Status();
+  }
+
+  void fill(ResponseHeader* header) const {
+    header->set_cluster_id(cluster_id_);
+    header->set_member_id(id_);
+    header->set_raft_term(term_.load(std::memory_order_relaxed));
+    if (header->revision() == 0) header->set_revision(store_->revision().value());
+  }
+
+  void serve_range(const RangeRequest& request, Done<RangeResponse>& done) {
+    RangeResponse response;
+    Status status = store_->range(request, &response);
+    if (status.ok()) fill(response.mutable_header());
+    done(std::move(status), std::move(response));
+  }
+
+  // Waits for a confirmed read, then goes on with `next` on the call's own thread. `next` keeps the call alive.
+  template <typename Next>
+  void read_then_post(CallContext& call, Next next) {
+    auto shared = std::make_shared<Next>(std::move(next));
+    Engine::ReadReady ready = [&call, shared](Status status) {
+      call.post([shared, status = std::move(status)] { (*shared)(status); });
+    };
+    if (const Status refused = engine_->read(ready); !refused.ok()) (*shared)(refused);
+  }
+
+  template <typename Response>
+  void propose(const CallContext& call, kvdpb::Command& command, Done<Response> done) {
+    if (Status refused = require_leader(call); !refused.ok()) return done(std::move(refused), {});
+    const size_t bytes = command.ByteSizeLong();
+    if (bytes > options_.max_request_bytes) return done(errors::too_large(), {});
+    // Done exactly once: by the completion when the call was added, else here.
+    auto shared = std::make_shared<Done<Response>>(std::move(done));
+    Completion completion = [shared](Status status, google::protobuf::Message* response) {
+      if (!status.ok()) return (*shared)(std::move(status), Response());
+      (*shared)(Status(), std::move(*static_cast<Response*>(response)));
+    };
+    const auto number = calls_.add(bytes, now_ms() + request_timeout_ms(), completion);
+    if (!number.ok()) return (*shared)(number.status(), Response());
+    command.set_origin(id_);
+    command.set_call(*number);
+    if (!engine_->propose(command.SerializeAsString())) {
+      for (Completion& taken : calls_.take({*number}))
+        if (taken) taken(errors::stopped(), nullptr);
+    }
+  }
+
+  // The worker: what takes long and must hold up neither a door nor the engine.
+  void work() {
+    name_this_thread("kvd-worker");
+    std::vector<absl::AnyInvocable<void()>> jobs;
+    // Looks after transfers that time out, and after an introduction that was lost on its way.
+    while (heavy_work_.take_all(jobs, std::chrono::steady_clock::now() + std::chrono::milliseconds(500))) {
+      for (auto& job : jobs) job();
+      transfers_.expire(now_ms());
+      if (jobs.empty() && leader() != 0) introduce_until_known();
+    }
+    for (auto& job : jobs) job();
+  }
+
+  const MemberOptions options_;
+  const std::function<void(Status)> failed_;
+  uint64_t id_ = 0;
+  uint64_t cluster_id_ = 0;
+  std::atomic<uint64_t> term_{0};
+  std::atomic<bool> stopped_{false};
+
+  PendingCalls calls_;
+  Transfers transfers_;
+  Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
+  std::unique_ptr<raft::LogStore> log_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Applier> applier_;
+  std::unique_ptr<raft::Transport> transport_;
+  std::unique_ptr<Engine> engine_;
+  std::thread worker_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Member>> Member::start(const MemberOptions& options, std::function<void(Status)> failed) {
+  auto member = std::make_unique<LocalMember>(options, std::move(failed));
+  KV_RETURN_IF_ERROR(member->open());
+  return std::unique_ptr<Member>(std::move(member));
+}
+
+}  // namespace kv::server

@@ -1,0 +1,67 @@
+// One member put together: log, state, transport, engine. This is what the doors talk to, and what an embedder
+// starts and stops like an object.
+//
+// A write: encoded as a command, proposed, committed by a quorum, applied here, answered. Nothing is acknowledged
+// before a quorum has it on disk. A linearizable read: the commit index is confirmed by a quorum round (shared by
+// all reads that wait), the state reaches it, then a read of the store on the door's own thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "etcdserverpb/rpc.pb.h"
+#include "server/call.h"
+#include "server/options.h"
+
+namespace kv::server {
+
+// The API level that is served, as clients and dashboards ask for it.
+inline constexpr std::string_view kServerVersion = "3.6.0";
+inline constexpr std::string_view kClusterVersion = "3.6.0";
+
+class Member {
+ public:
+  // Opens or makes the data directory, joins its cluster, begins to serve. `failed` is called once, from any
+  // thread, when the member can't go on (a disk that fails, damaged state): the process should end.
+  // InvalidArgument for options that contradict each other or the data directory, DataLoss for damage,
+  // Unavailable for an address or directory in use; the text is made for people.
+  static Result<std::unique_ptr<Member>> start(const MemberOptions& options, std::function<void(Status)> failed);
+  virtual ~Member() = default;
+
+  // Hands leadership over if it has it, then stops. Calls that wait end with "etcdserver: server stopped". Blocks
+  // for at most `grace_ms`, then stops all the same.
+  virtual void stop(int64_t grace_ms) = 0;
+
+  // ---- calls: any thread; `done` is called exactly once, from any thread ----
+  template <typename Request, typename Response>
+  using Call = void(CallPtr, std::unique_ptr<Request>, Done<Response>);
+
+  virtual Call<etcdserverpb::RangeRequest, etcdserverpb::RangeResponse> range = 0;
+  virtual Call<etcdserverpb::PutRequest, etcdserverpb::PutResponse> put = 0;
+  virtual Call<etcdserverpb::DeleteRangeRequest, etcdserverpb::DeleteRangeResponse> delete_range = 0;
+  virtual Call<etcdserverpb::TxnRequest, etcdserverpb::TxnResponse> txn = 0;
+  virtual Call<etcdserverpb::CompactionRequest, etcdserverpb::CompactionResponse> compact = 0;
+
+  virtual Call<etcdserverpb::MemberListRequest, etcdserverpb::MemberListResponse> member_list = 0;
+
+  virtual Call<etcdserverpb::StatusRequest, etcdserverpb::StatusResponse> status = 0;
+  virtual Call<etcdserverpb::HashRequest, etcdserverpb::HashResponse> hash = 0;
+  virtual Call<etcdserverpb::HashKVRequest, etcdserverpb::HashKVResponse> hash_kv = 0;
+  virtual Call<etcdserverpb::AlarmRequest, etcdserverpb::AlarmResponse> alarm = 0;
+  virtual Call<etcdserverpb::MoveLeaderRequest, etcdserverpb::MoveLeaderResponse> move_leader = 0;
+  virtual Call<etcdserverpb::AuthStatusRequest, etcdserverpb::AuthStatusResponse> auth_status = 0;
+
+  // ---- facts: any thread ----
+  virtual uint64_t id() const = 0;
+  virtual uint64_t cluster_id() const = 0;
+  virtual uint64_t leader() const = 0;  // 0: none known
+  virtual std::string cluster_version() const = 0;
+  // Ok when it would answer a linearizable read now: asks a quorum, unless `serializable`.
+  virtual void check_health(bool serializable, std::function<void(Status)> done) = 0;
+  virtual std::vector<uint16_t> peer_ports() const = 0;
+};
+
+}  // namespace kv::server

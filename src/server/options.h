@@ -1,0 +1,45 @@
+// What a member is told at its start. cmd/kvd fills it from flags; tests and embedders by hand.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace kv::server {
+
+struct MemberOptions {
+  std::string name = "default";
+  std::string data_dir = "kvd.data";
+
+  std::vector<std::string> listen_peer_urls = {"http://localhost:2380"};
+  std::vector<std::string> initial_advertise_peer_urls = {"http://localhost:2380"};
+  std::vector<std::string> advertise_client_urls = {"http://localhost:2379"};
+
+  // name -> peer URLs of all first members, this one among them. Empty: this one alone. Read only when the data
+  // directory is new: afterwards the log knows who takes part.
+  std::map<std::string, std::vector<std::string>> initial_cluster;
+  std::string initial_cluster_token = "etcd-cluster";
+  // --initial-cluster-state existing: never begin a new cluster, whatever the data directory holds.
+  bool must_exist = false;
+
+  int64_t heartbeat_interval_ms = 100;
+  int64_t election_timeout_ms = 1000;
+  bool pre_vote = true;
+
+  size_t max_request_bytes = 1536 * 1024;  // one proposal, encoded
+  size_t max_txn_ops = 128;
+  // Calls that may wait for their proposal, and their bytes; beyond either: "etcdserver: too many requests".
+  size_t max_pending_calls = 1 << 16;
+  size_t max_pending_bytes = 256 << 20;
+
+  size_t write_buffer_bytes = 64 << 20;
+  size_t block_cache_bytes = 256 << 20;
+
+  // How many threads one member's pipeline takes: 1 (log and apply on the engine's own thread), 3 (each its own),
+  // or 0: by the number of cores. On two cores one thread wins by a quarter (docs/design.md).
+  int pipeline_threads = 0;
+  bool unsafe_no_fsync = false;
+};
+
+}  // namespace kv::server

@@ -1,0 +1,66 @@
+#include "server/pending_calls.h"
+
+#include "server/errors.h"
+
+namespace kv::server {
+
+Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion& completion) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return errors::stopped();
+  if (calls_.size() >= max_calls_ || bytes_ + bytes > max_bytes_) return errors::too_many_requests();
+  const uint64_t number = ++last_number_;
+  calls_.emplace(number, Call{std::move(completion), bytes});
+  expiries_.push_back({expires_ms, number});
+  bytes_ += bytes;
+  return number;
+}
+
+std::vector<Completion> PendingCalls::take(const std::vector<uint64_t>& numbers) {
+  std::vector<Completion> taken(numbers.size());
+  const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const auto found = calls_.find(numbers[i]);
+    if (found == calls_.end()) continue;
+    taken[i] = std::move(found->second.completion);
+    bytes_ -= found->second.bytes;
+    calls_.erase(found);
+  }
+  // Most calls end long before their time: drop their expiries from the front as they come up.
+  while (!expiries_.empty() && !calls_.contains(expiries_.front().number)) expiries_.pop_front();
+  return taken;
+}
+
+void PendingCalls::expire(int64_t now_ms) {
+  std::vector<Completion> expired;
+  {
+    const std::lock_guard lock(mutex_);
+    while (!expiries_.empty() && expiries_.front().expires_ms <= now_ms) {
+      if (const auto found = calls_.find(expiries_.front().number); found != calls_.end()) {
+        expired.push_back(std::move(found->second.completion));
+        bytes_ -= found->second.bytes;
+        calls_.erase(found);
+      }
+      expiries_.pop_front();
+    }
+  }
+  for (Completion& completion : expired) completion(errors::timed_out(), nullptr);
+}
+
+void PendingCalls::close(Status status) {
+  std::unordered_map<uint64_t, Call> left;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    left.swap(calls_);
+    expiries_.clear();
+    bytes_ = 0;
+  }
+  for (auto& [number, call] : left) call.completion(status, nullptr);
+}
+
+size_t PendingCalls::size() const {
+  const std::lock_guard lock(mutex_);
+  return calls_.size();
+}
+
+}  // namespace kv::server

@@ -1,0 +1,69 @@
+// The calls of this member's clients that wait for their proposal to be applied. A call is added before its
+// proposal leaves, and ended exactly once: by its command being applied here, or by time.
+//
+// The count and the bytes that may wait are bounded: this is where overload is refused.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/status.h"
+#include "google/protobuf/message.h"
+
+namespace kv::server {
+
+// The response is the command's own response type, alive during the call only; null when the status is not ok.
+using Completion = absl::AnyInvocable<void(Status, google::protobuf::Message*)>;
+
+// All methods: any thread. Completions run on the calling thread, outside the lock.
+class PendingCalls {
+ public:
+  // Numbers ascend from `first_number`, which must be random: commands from before a restart are applied again
+  // after it, and must not meet a call of the new life under their number.
+  PendingCalls(size_t max_calls, size_t max_bytes, uint64_t first_number)
+      : max_calls_(max_calls), max_bytes_(max_bytes), last_number_(first_number) {}
+
+  // The call's number, which goes into the command; or ResourceExhausted "etcdserver: too many requests", or
+  // Unavailable "etcdserver: server stopped" after close(). `completion` is moved from only on success.
+  Result<uint64_t> add(size_t bytes, int64_t expires_ms, Completion& completion);
+
+  // Takes the completions of those `numbers` that still wait, in that order; empty functions for the rest.
+  std::vector<Completion> take(const std::vector<uint64_t>& numbers);
+
+  // Ends what has expired by `now_ms` with Unavailable "etcdserver: request timed out".
+  void expire(int64_t now_ms);
+
+  // Ends all that wait with `status`, and every later add().
+  void close(Status status);
+
+  size_t size() const;
+
+ private:
+  struct Call {
+    Completion completion;
+    size_t bytes = 0;
+  };
+  // Expiry times ascend with the numbers as long as all calls get the same timeout, which they do.
+  struct Expiry {
+    int64_t expires_ms;
+    uint64_t number;
+  };
+
+  const size_t max_calls_;
+  const size_t max_bytes_;
+
+  mutable std::mutex mutex_;  // guards all below
+  uint64_t last_number_;
+  size_t bytes_ = 0;
+  bool closed_ = false;
+  std::unordered_map<uint64_t, Call> calls_;
+  std::deque<Expiry> expiries_;
+};
+
+}  // namespace kv::server
