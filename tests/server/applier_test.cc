@@ -1,0 +1,147 @@
+#include "server/applier.h"
+
+#include <gtest/gtest.h>
+
+#include "fixture.h"
+#include "kvdpb/command.pb.h"
+#include "server/membership.h"
+
+namespace kv::server {
+namespace {
+
+constexpr uint64_t kSelf = 7;
+constexpr uint64_t kOther = 8;
+
+class ApplierTest : public testing::Test {
+ protected:
+  ApplierTest() {
+    auto opened = store::Store::open({.path = directory_.path() + "/state"});
+    EXPECT_TRUE(opened.ok()) << opened.status().to_string();
+    store_ = std::move(*opened);
+    applier_ = std::make_unique<Applier>(*store_, calls_, kSelf, 1234, term_);
+  }
+
+  static kvdpb::Command put_command(uint64_t origin, uint64_t number, const std::string& key) {
+    kvdpb::Command command;
+    command.set_origin(origin);
+    command.set_call(number);
+    command.mutable_put()->set_key(key);
+    command.mutable_put()->set_value("v");
+    return command;
+  }
+
+  static CommittedEntry entry_of(uint64_t index, const std::vector<kvdpb::Command>& commands) {
+    kvdpb::Batch batch;
+    for (const auto& command : commands) *batch.add_commands() = command;
+    CommittedEntry committed;
+    committed.entry = {raft::Index(index), raft::Term(3), raft::EntryType::kCommand,
+                       std::make_shared<const std::string>(batch.SerializeAsString())};
+    return committed;
+  }
+
+  static CommittedEntry noop(uint64_t index) {
+    CommittedEntry committed;
+    committed.entry = {raft::Index(index), raft::Term(3), raft::EntryType::kNoop,
+                       std::make_shared<const std::string>()};
+    return committed;
+  }
+
+  // Adds a call that waits; the answer's revision (or -1 for an error) is appended to answers_.
+  uint64_t waiting_call() {
+    Completion completion = [this](const Status& status, google::protobuf::Message* response) {
+      if (!status.ok()) return answers_.push_back(-1);
+      const auto& header = static_cast<etcdserverpb::PutResponse*>(response)->header();
+      EXPECT_EQ(header.member_id(), kSelf);
+      EXPECT_EQ(header.cluster_id(), 1234u);
+      EXPECT_EQ(header.raft_term(), 3u);
+      answers_.push_back(header.revision());
+    };
+    return *calls_.add(1, 1000, completion);
+  }
+
+  TempDirectory directory_;
+  std::unique_ptr<store::Store> store_;
+  PendingCalls calls_{100, 1 << 20, 0};
+  std::atomic<uint64_t> term_{3};
+  std::unique_ptr<Applier> applier_;
+  std::vector<int64_t> answers_;
+};
+
+TEST_F(ApplierTest, Answers_its_own_calls_and_no_others) {
+  const uint64_t first = waiting_call();
+  const uint64_t second = waiting_call();
+  ASSERT_TRUE(applier_
+                  ->apply({noop(1), entry_of(2, {put_command(kSelf, first, "a"), put_command(kOther, second, "b")}),
+                           entry_of(3, {put_command(kSelf, second, "c")})})
+                  .ok());
+  EXPECT_EQ(answers_, (std::vector<int64_t>{2, 4}));
+  EXPECT_EQ(store_->applied_index(), 3u);
+  EXPECT_EQ(store_->applied_term(), 3u);
+}
+
+TEST_F(ApplierTest, Entries_applied_before_are_skipped) {
+  const auto entry = entry_of(1, {put_command(kOther, 1, "a")});
+  ASSERT_TRUE(applier_->apply({entry}).ok());
+  const auto revision = store_->revision();
+  ASSERT_TRUE(applier_->apply({entry, entry_of(2, {put_command(kOther, 2, "a")})}).ok());
+  EXPECT_EQ(store_->revision(), revision + 1);
+}
+
+TEST_F(ApplierTest, An_entry_that_is_no_batch_stops_the_member) {
+  CommittedEntry damaged = noop(1);
+  damaged.entry.type = raft::EntryType::kCommand;
+  damaged.entry.data = std::make_shared<const std::string>("\xff\xff not a batch");
+  EXPECT_EQ(applier_->apply({damaged}).code(), Code::kDataLoss);
+  EXPECT_EQ(store_->applied_index(), 0u);
+}
+
+TEST_F(ApplierTest, A_command_of_a_newer_version_stops_the_member) {
+  EXPECT_EQ(applier_->apply({entry_of(1, {kvdpb::Command()})}).code(), Code::kUnimplemented);
+  EXPECT_EQ(store_->applied_index(), 0u);
+}
+
+TEST_F(ApplierTest, A_member_that_joins_and_introduces_itself_in_one_go_is_listed_whole) {
+  kvdpb::MemberChange context;
+  context.mutable_member()->set_id(5);
+  context.mutable_member()->add_peerurls("http://a:1");
+  const raft::ConfigChange change{.changes = {{raft::ChangeType::kAddVoter, raft::NodeId(5)}},
+                                  .context = context.SerializeAsString()};
+  CommittedEntry added = noop(1);
+  added.entry.type = raft::EntryType::kConfigChange;
+  added.entry.data = std::make_shared<const std::string>(raft::encode(change));
+  added.configuration = raft::Configuration{.voters = {raft::NodeId(5)}};
+  kvdpb::Command hello;
+  hello.mutable_member_attributes()->set_id(5);
+  hello.mutable_member_attributes()->set_name("five");
+  hello.mutable_member_attributes()->add_client_urls("http://a:2");
+  ASSERT_TRUE(applier_->apply({added, entry_of(2, {hello})}).ok());
+  const auto list = members(*store_);
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0].name(), "five");
+  EXPECT_EQ(list[0].peerurls(0), "http://a:1");
+  EXPECT_EQ(list[0].clienturls(0), "http://a:2");
+}
+
+TEST_F(ApplierTest, Attributes_of_a_member_that_is_gone_do_not_bring_it_back) {
+  kvdpb::Command hello;
+  hello.mutable_member_attributes()->set_id(5);
+  hello.mutable_member_attributes()->set_name("five");
+  ASSERT_TRUE(applier_->apply({entry_of(1, {hello})}).ok());
+  EXPECT_TRUE(members(*store_).empty());
+}
+
+TEST(Configuration, Bytes_come_back_as_they_went) {
+  const raft::Configuration configuration{.voters = {raft::NodeId(1), raft::NodeId(2)},
+                                          .outgoing = {raft::NodeId(1)},
+                                          .learners = {raft::NodeId(3)},
+                                          .learners_next = {},
+                                          .auto_leave = true};
+  const std::string bytes = encode(configuration);
+  EXPECT_EQ(decode_configuration(bytes), configuration);
+  for (size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(decode_configuration(std::string_view(bytes).substr(0, n))) << n;
+  EXPECT_FALSE(decode_configuration(bytes + "x"));
+}
+
+}  // namespace
+}  // namespace kv::server
