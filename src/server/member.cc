@@ -151,6 +151,7 @@ class LocalMember final : public Member {
 
   void txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) override {
     if (Status bad = store::check(*request, options_.max_txn_ops); !bad.ok()) return done(std::move(bad), {});
+    if (store::is_read_only(*request)) return read_txn(std::move(call), std::move(request), std::move(done));
     kvdpb::Command command;
     command.set_allocated_txn(request.release());
     propose(*call, command, std::move(done));
@@ -424,6 +425,25 @@ class LocalMember final : public Member {
     Status status = store_->range(request, &response);
     if (status.ok()) fill(response.mutable_header());
     done(std::move(status), std::move(response));
+  }
+
+  // A transaction of ranges only needs no log entry.
+  void read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) {
+    if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
+    const auto serializable = [](const auto& ops) {
+      return std::all_of(ops.begin(), ops.end(), [](const RequestOp& op) { return op.request_range().serializable(); });
+    };
+    const bool local = serializable(request->success()) && serializable(request->failure());
+    auto serve = [this, request = std::move(request), done = std::move(done)](const Status& ready) mutable {
+      TxnResponse response;
+      Status status = ready.ok() ? store_->txn(*request, &response) : ready;
+      if (status.ok()) fill(response.mutable_header());
+      done(std::move(status), std::move(response));
+    };
+    if (local) return serve(Status());
+    CallContext& context = *call;
+    read_then_post(context,
+                   [call = std::move(call), serve = std::move(serve)](const Status& status) mutable { serve(status); });
   }
 
   // Waits for a confirmed read, then goes on with `next` on the call's own thread. `next` keeps the call alive.
