@@ -195,6 +195,7 @@ bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == 
 Status listen_urls(const std::string& flag, const std::string& text, std::vector<std::string>* out) {
   const auto urls = kv::server::parse_url_list(text);
   if (!urls.ok()) return invalid("--" + flag + ": " + urls.status().text());
+  out->clear();
   for (const std::string& text_url : *urls) {
     auto url = *kv::server::parse_url(text_url);
     if (url.scheme == "https") return invalid("--" + flag + ": https is not served by this version: use http");

@@ -44,6 +44,15 @@ TEST(Config, No_flag_at_all_is_a_working_single_member) {
   EXPECT_EQ(parsed->config.member.advertise_client_urls, std::vector<std::string>{"http://localhost:2379"});
 }
 
+TEST(Config, Given_urls_replace_the_defaults) {
+  const auto parsed = parse_args({"--listen-client-urls=http://127.0.0.1:1", "--listen-peer-urls=http://127.0.0.1:2"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status().text();
+  EXPECT_EQ(parsed->config.server.listen_urls, std::vector<std::string>{"http://127.0.0.1:1"});
+  EXPECT_EQ(parsed->config.member.listen_peer_urls, std::vector<std::string>{"http://127.0.0.1:2"});
+  EXPECT_EQ(parsed->config.member.advertise_client_urls, std::vector<std::string>{"http://127.0.0.1:1"});
+  EXPECT_EQ(parsed->config.member.initial_advertise_peer_urls, std::vector<std::string>{"http://127.0.0.1:2"});
+}
+
 TEST(Config, Unknown_flag_gets_a_suggestion) {
   EXPECT_EQ(error_of({"--data-dri=x"}), "unknown flag --data-dri; did you mean --data-dir?");
   EXPECT_EQ(error_of({"--quux-frobnicate-everything"}),
