@@ -56,6 +56,19 @@ std::string environment_name(const std::string& flag) {
   return name;
 }
 
+// One line a flag: its name, its default in brackets, what it does.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(46); }
+  std::string make_option_name(const CLI::Option* option, bool) const override {
+    return "--" + option->get_lnames().front();
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string value = option->get_default_str();
+    return value.empty() ? "" : " [" + value + "]";
+  }
+};
+
 void declare(CLI::App& app, Flags& f) {
   const auto add = [&app](const std::string& group, const std::string& flag, auto& value, const std::string& help) {
     app.add_option("--" + flag, value, help)->group(group)->envname(environment_name(flag))->capture_default_str();
@@ -65,21 +78,21 @@ void declare(CLI::App& app, Flags& f) {
     app.add_flag("--" + flag + ",!--no-" + flag, value, help)->group(group)->envname(environment_name(flag));
   };
   add("Member", "name", f.name, "a name for people, unique in the cluster");
-  add("Member", "data-dir", f.data_dir, "where everything is kept [kvd.data, or NAME.kvd when --name is given]");
+  add("Member", "data-dir", f.data_dir, "where everything is kept; kvd.data, or NAME.kvd when --name is given");
   add("Member", "listen-client-urls", f.listen_client_urls, "where clients are served, separated by commas");
   add("Member", "advertise-client-urls", f.advertise_client_urls,
-      "what the member list tells clients [--listen-client-urls]");
+      "what the member list tells clients; else --listen-client-urls");
   add("Member", "listen-peer-urls", f.listen_peer_urls, "where other members are listened to");
-  add("Member", "config-file", f.config_file, "a YAML file with any of these flags; a flag or variable wins over it");
+  add("Member", "config-file", f.config_file, "YAML with any of these; a flag or variable wins over it");
 
   add("Cluster", "initial-advertise-peer-urls", f.initial_advertise_peer_urls,
-      "how the other members reach this one [--listen-peer-urls]");
-  add("Cluster", "initial-cluster", f.initial_cluster, "NAME=URL of every first member [this one alone]");
+      "how the other members reach it; else --listen-peer-urls");
+  add("Cluster", "initial-cluster", f.initial_cluster, "NAME=URL,... of every first member; else this one alone");
   add("Cluster", "initial-cluster-token", f.initial_cluster_token, "keeps clusters apart that have the same URLs");
   add("Cluster", "initial-cluster-state", f.initial_cluster_state, "new or existing");
   add("Cluster", "heartbeat-interval", f.heartbeat_interval, "milliseconds between a leader's heartbeats");
   add("Cluster", "election-timeout", f.election_timeout, "milliseconds of silence before an election");
-  add_bool("Cluster", "pre-vote", f.pre_vote, "ask whether an election can be won before calling it [on]");
+  add_bool("Cluster", "pre-vote", f.pre_vote, "ask whether an election can be won first; on unless false");
 
   add("Limits", "max-request-bytes", f.max_request_bytes, "bytes of one request");
   add("Limits", "max-txn-ops", f.max_txn_ops, "operations in one transaction");
@@ -334,6 +347,7 @@ Result<Parsed> parse(int argc, const char* const* argv) {
       "member on 127.0.0.1:2379 that keeps its data in ./kvd.data.");
   app.set_version_flag("--version", "kvd " KVD_VERSION " (etcd API " + std::string(kv::server::kServerVersion) + ")");
   app.allow_extras();
+  app.formatter(std::make_shared<HelpFormatter>());
   declare(app, flags);
 
   // Go's flags, which etcd's users know, may begin with one dash or two.
