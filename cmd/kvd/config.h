@@ -1,5 +1,5 @@
 // kvd's flags: under etcd's names, as KVD_* variables too, and in a YAML file. A flag wins over a variable, a
-// variable over the file (as in etcd, whose file wins over both, this differs: see docs/configuration.md).
+// variable over the file (etcd's file wins over both; docs/configuration.md says why ours does not).
 #pragma once
 
 #include <string>

@@ -13,7 +13,7 @@ import time
 import unittest
 import urllib.request
 
-KVD = sys.argv.pop(1)
+KVD = os.path.abspath(sys.argv.pop(1))
 
 
 def free_port():
