@@ -36,13 +36,6 @@ int main(int argc, char** argv) {
   options.io_threads = argc > 2 ? std::atoi(argv[2]) : 1;
 
   kv::Inbox<kv::Done<DeleteRangeResponse>> inbox(kInboxCapacity);
-  std::thread engine([&] {
-    std::vector<kv::Done<DeleteRangeResponse>> batch;
-    while (inbox.take_all(batch, std::chrono::steady_clock::time_point::max())) {
-      for (auto& done : batch) done(kv::Status::ok_status(), {});
-    }
-  });
-
   kv::api::CallTable table;
   table.add(kv::api::unary_row<PutRequest, PutResponse>(
       "/etcdserverpb.KV/Put", kv::api::Right::kOpen,
@@ -65,6 +58,12 @@ int main(int argc, char** argv) {
   sigaddset(&stop, SIGINT);
   sigaddset(&stop, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  std::thread engine([&] {
+    std::vector<kv::Done<DeleteRangeResponse>> batch;
+    while (inbox.take_all(batch, std::chrono::steady_clock::time_point::max())) {
+      for (auto& done : batch) done(kv::Status::ok_status(), {});
+    }
+  });
   (*server)->start();
   std::printf("listening on port %d\n", (*server)->bound_ports()[0]);
   std::fflush(stdout);

@@ -64,7 +64,7 @@ class FrameReader {
   Result<bool> next(std::string_view& bytes, Frame& frame);
 
   // Bytes of a message that is not complete yet.
-  size_t buffered() const { return buffer_.size(); }
+  size_t buffered() const { return delivered_ ? 0 : buffer_.size(); }
 
  private:
   Status check_header(const char* header) const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <deque>
 #include <utility>
 
 #include "api/net/grpc_call.h"
@@ -19,12 +20,14 @@ namespace kv::api {
 namespace {
 
 constexpr uint32_t kStreamWindowBytes = 1 << 20;
+constexpr uint64_t kUnlimited = 1 << 30;
 constexpr int32_t kConnectionWindowBytes = 16 << 20;
 constexpr size_t kMaxFields = 64;            // of a response's head or trailers
 constexpr int64_t kDrainNoticeMs = 1000;     // the first GOAWAY is followed by the second after a round trip, or this
 constexpr int kMaxPingStrikes = 2;           // as grpc-go
 constexpr int64_t kLonelyPingMs = 7200'000;  // pings with no stream open may come this often (grpc-go's rule)
-constexpr size_t kHeaderBombFactor = 8;      // so many times max_header_bytes in one block ends the connection
+constexpr size_t kForgivenStreams = 128;
+constexpr size_t kHeaderBombFactor = 8;  // so many times max_header_bytes in one block ends the connection
 
 std::string_view view(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
 uint8_t* bytes_of(std::string_view text) {
@@ -92,12 +95,14 @@ class NgHttp2Session final : public Http2Session {
   };
   struct Callbacks;  // nghttp2's, which are plain functions
 
+  int on_begin_frame(const nghttp2_frame_hd& head);
   int on_begin_headers(const nghttp2_frame& frame);
   int on_header(const nghttp2_frame& frame, std::string_view name, std::string_view value);
   int on_data_chunk(int32_t id, uint8_t flags, std::string_view bytes);
   int on_frame(const nghttp2_frame& frame);
+  int on_invalid_frame(const nghttp2_frame& frame);
   int on_frame_sent(const nghttp2_frame& frame);
-  int on_stream_closed(int32_t id, uint32_t error);
+  int on_stream_closed(int32_t id);
   ssize_t on_read(int32_t id, Http2Stream& stream, char* into, size_t room, uint32_t* flags);
 
   void open_stream(int32_t id, bool ended);
@@ -110,6 +115,8 @@ class NgHttp2Session final : public Http2Session {
   Http2Stream* find(int32_t id) {
     return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
   }
+  bool forgiven(int32_t id) const;
+  void forgive(int32_t id);
   void count_reset();
   void on_ping();
   // GOAWAY with `why`, and the end of the session.
@@ -131,6 +138,10 @@ class NgHttp2Session final : public Http2Session {
   int32_t head_id_ = 0;
   size_t head_bytes_ = 0;
   bool head_is_request_ = false;
+
+  int32_t last_opened_ = 0;
+  std::deque<int32_t> forgiven_;  // streams that we closed while the client may still have been sending
+  int32_t forgiven_up_to_ = 0;    // as are all up to here
 
   size_t unreturned_bytes_ = 0;     // of the connection's window, since the last receive() began
   const uint8_t* frame_ = nullptr;  // what nghttp2 gave and is not yet copied out
@@ -156,6 +167,12 @@ class NgHttp2Session final : public Http2Session {
 struct NgHttp2Session::Callbacks {
   static NgHttp2Session& of(void* user) { return *static_cast<NgHttp2Session*>(user); }
 
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    return of(user).on_begin_frame(*head);
+  }
+  static int invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+    return of(user).on_invalid_frame(*frame);
+  }
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     return of(user).on_begin_headers(*frame);
   }
@@ -170,9 +187,7 @@ struct NgHttp2Session::Callbacks {
   static int frame_send(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     return of(user).on_frame_sent(*frame);
   }
-  static int stream_close(nghttp2_session*, int32_t id, uint32_t error, void* user) {
-    return of(user).on_stream_closed(id, error);
-  }
+  static int stream_close(nghttp2_session*, int32_t id, uint32_t, void* user) { return of(user).on_stream_closed(id); }
   static ssize_t read(nghttp2_session*, int32_t id, uint8_t* into, size_t room, uint32_t* flags,
                       nghttp2_data_source* source, void* user) {
     return of(user).on_read(id, *static_cast<Http2Stream*>(source->ptr), reinterpret_cast<char*>(into), room, flags);
@@ -182,6 +197,8 @@ struct NgHttp2Session::Callbacks {
     static const nghttp2_session_callbacks* const made = [] {
       nghttp2_session_callbacks* callbacks = nullptr;
       KV_CHECK(nghttp2_session_callbacks_new(&callbacks) == 0, "no memory");
+      nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, begin_frame);
+      nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, invalid_frame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
       nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_chunk);
@@ -205,7 +222,9 @@ NgHttp2Session::NgHttp2Session(std::shared_ptr<ServerCore> core, SessionHost& ho
   nghttp2_option* option = nullptr;
   KV_CHECK(nghttp2_option_new(&option) == 0, "no memory");
   nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_no_closed_streams(option, 1);  // they are kept for RFC 7540's priorities only
+  nghttp2_option_set_no_closed_streams(option, 1);  // see on_begin_frame()
+  // Our own limit, which spares streams that were answered, is the one that counts.
+  nghttp2_option_set_stream_reset_rate_limit(option, kUnlimited, kUnlimited);
   const int made = nghttp2_session_server_new2(&session_, Callbacks::get(), this, option);
   nghttp2_option_del(option);
   KV_CHECK(made == 0, nghttp2_strerror(made));
@@ -250,11 +269,56 @@ void NgHttp2Session::receive(std::string_view bytes) {
   host_.want_write();
 }
 
+// nghttp2 forgets closed streams here (their memory is the price of RFC 7540's priorities, which nobody uses), and
+// then ignores what a client sends on them. A client that opens one again is broken or hostile (RFC 9113, 5.1); one
+// that sends trailers because it could not yet know that we had reset the stream is neither.
+int NgHttp2Session::on_begin_frame(const nghttp2_frame_hd& head) {
+  switch (head.type) {
+    case NGHTTP2_HEADERS:
+      if (head.stream_id <= last_opened_ && head.stream_id % 2 == 1 && !forgiven(head.stream_id) &&
+          nghttp2_session_find_stream(session_, head.stream_id) == nullptr) {
+        die(NGHTTP2_STREAM_CLOSED, "frame on a closed stream");
+      }
+      break;
+    case NGHTTP2_PRIORITY:
+      if (head.stream_id == 0) die(NGHTTP2_PROTOCOL_ERROR, "priority of stream 0");
+      [[fallthrough]];
+    case NGHTTP2_CONTINUATION:
+      if (!control_frames_.allow(thread().now_ms())) die(NGHTTP2_ENHANCE_YOUR_CALM, "too_many_control_frames");
+      break;
+    default: break;
+  }
+  return dying_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+bool NgHttp2Session::forgiven(int32_t id) const {
+  return id <= forgiven_up_to_ || std::find(forgiven_.begin(), forgiven_.end(), id) != forgiven_.end();
+}
+
+void NgHttp2Session::forgive(int32_t id) {
+  if (forgiven(id)) return;
+  forgiven_.push_back(id);
+  if (forgiven_.size() <= kForgivenStreams) return;
+  forgiven_up_to_ = std::max(forgiven_up_to_, forgiven_.front());
+  forgiven_.pop_front();
+}
+
+int NgHttp2Session::on_invalid_frame(const nghttp2_frame& frame) {
+  // nghttp2 resets the stream, or refuses to open it.
+  if (frame.hd.stream_id > 0) {
+    forgive(frame.hd.stream_id);
+    last_opened_ = std::max(last_opened_, frame.hd.type == NGHTTP2_HEADERS ? frame.hd.stream_id : 0);
+    count_reset();
+  }
+  return dying_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
 int NgHttp2Session::on_begin_headers(const nghttp2_frame& frame) {
   head_.clear();
   head_id_ = frame.hd.stream_id;
   head_bytes_ = 0;
   head_is_request_ = frame.headers.cat == NGHTTP2_HCAT_REQUEST;
+  if (head_is_request_) last_opened_ = frame.hd.stream_id;
   if ((frame.hd.flags & NGHTTP2_FLAG_END_HEADERS) == 0) {
     thread().timers().set(header_timer_, thread().now_ms() + core_->options.header_timeout_ms);
   }
@@ -353,17 +417,17 @@ int NgHttp2Session::on_frame(const nghttp2_frame& frame) {
   return dying_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-int NgHttp2Session::on_stream_closed(int32_t id, uint32_t error) {
+int NgHttp2Session::on_stream_closed(int32_t id) {
+  if (nghttp2_session_get_stream_remote_close(session_, id) == 0) forgive(id);
   Http2Stream* const stream = find(id);
   if (stream == nullptr) return 0;
-  // A stream that we reset because of what the client sent costs us as much as one that the client reset.
-  const bool provoked = error != NGHTTP2_NO_ERROR && error != NGHTTP2_CANCEL && !stream->answered_;
   end_stream(*stream);
-  if (provoked) count_reset();
   last_stream_ms_ = thread().now_ms();
   return 0;
 }
 
+// Counts what a client resets, and what we reset because of what it sent: both cost us the work that was begun
+// (CVE-2023-44487, CVE-2025-8671).
 void NgHttp2Session::count_reset() {
   if (!resets_.allow(thread().now_ms())) die(NGHTTP2_ENHANCE_YOUR_CALM, "too_many_resets");
 }
