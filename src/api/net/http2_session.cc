@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "api/net/grpc_call.h"
+#include "api/net/head_rules.h"
 #include "api/net/http_exchange.h"
 #include "api/net/io_thread.h"
 #include "api/net/rate_limit.h"
@@ -115,6 +116,9 @@ class NgHttp2Session final : public Http2Session {
   Http2Stream* find(int32_t id) {
     return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
   }
+  void on_request_end(int32_t id);
+  // Refuses what the stream has sent with a stream error.
+  void malformed(int32_t id);
   bool forgiven(int32_t id) const;
   void forgive(int32_t id);
   void count_reset();
@@ -135,7 +139,7 @@ class NgHttp2Session final : public Http2Session {
   ptrdiff_t held_ = 0;
 
   RequestHead head_;  // of the block that is arriving; blocks never interleave
-  int32_t head_id_ = 0;
+  HeadRules rules_;   // of the same
   size_t head_bytes_ = 0;
   bool head_is_request_ = false;
 
@@ -222,6 +226,7 @@ NgHttp2Session::NgHttp2Session(std::shared_ptr<ServerCore> core, SessionHost& ho
   nghttp2_option* option = nullptr;
   KV_CHECK(nghttp2_option_new(&option) == 0, "no memory");
   nghttp2_option_set_no_auto_window_update(option, 1);
+  nghttp2_option_set_no_http_messaging(option, 1);  // see HeadRules
   nghttp2_option_set_no_closed_streams(option, 1);  // see on_begin_frame()
   // Our own limit, which spares streams that were answered, is the one that counts.
   nghttp2_option_set_stream_reset_rate_limit(option, kUnlimited, kUnlimited);
@@ -315,10 +320,10 @@ int NgHttp2Session::on_invalid_frame(const nghttp2_frame& frame) {
 
 int NgHttp2Session::on_begin_headers(const nghttp2_frame& frame) {
   head_.clear();
-  head_id_ = frame.hd.stream_id;
   head_bytes_ = 0;
   head_is_request_ = frame.headers.cat == NGHTTP2_HCAT_REQUEST;
   if (head_is_request_) last_opened_ = frame.hd.stream_id;
+  rules_.begin(head_is_request_ ? HeadRules::Block::kHead : HeadRules::Block::kTrailers);
   if ((frame.hd.flags & NGHTTP2_FLAG_END_HEADERS) == 0) {
     thread().timers().set(header_timer_, thread().now_ms() + core_->options.header_timeout_ms);
   }
@@ -335,7 +340,8 @@ int NgHttp2Session::on_header(const nghttp2_frame&, std::string_view name, std::
     }
     return 0;  // open_stream() refuses
   }
-  if (!head_is_request_) return 0;  // trailers of a request mean nothing to gRPC
+  if (!rules_.field(name, value)) return 0;  // on_frame() refuses
+  if (!head_is_request_) return 0;           // trailers of a request mean nothing to gRPC
 
   std::string* known = nullptr;
   if (name[0] == ':') {
@@ -371,7 +377,12 @@ int NgHttp2Session::on_data_chunk(int32_t id, uint8_t flags, std::string_view by
     return 0;
   }
   if ((flags & NGHTTP2_FLAG_END_STREAM) != 0) stream->ending_ = true;
-  stream->on_data(bytes);
+  stream->received_ += static_cast<int64_t>(bytes.size());
+  if (stream->promised_ >= 0 && stream->received_ > stream->promised_) {
+    malformed(id);
+  } else {
+    stream->on_data(bytes);
+  }
   return dying_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -381,19 +392,17 @@ int NgHttp2Session::on_frame(const nghttp2_frame& frame) {
   switch (frame.hd.type) {
     case NGHTTP2_HEADERS:
       header_timer_.cancel();
-      if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
+      if (!rules_.end(ends)) {
+        malformed(frame.hd.stream_id);
+      } else if (head_is_request_) {
         open_stream(frame.hd.stream_id, ends);
-      } else if (Http2Stream* stream = find(frame.hd.stream_id); stream != nullptr && ends) {
-        stream->ending_ = true;
-        stream->on_end();
+      } else {
+        on_request_end(frame.hd.stream_id);
       }
       break;
     case NGHTTP2_DATA:
       if (ends) {
-        if (Http2Stream* stream = find(frame.hd.stream_id)) {
-          stream->ending_ = true;
-          stream->on_end();
-        }
+        on_request_end(frame.hd.stream_id);
       } else {
         control = frame.hd.length == 0;  // an empty frame that ends nothing is work without a purpose
       }
@@ -415,6 +424,21 @@ int NgHttp2Session::on_frame(const nghttp2_frame& frame) {
   }
   if (control && !control_frames_.allow(thread().now_ms())) die(NGHTTP2_ENHANCE_YOUR_CALM, "too_many_control_frames");
   return dying_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+void NgHttp2Session::on_request_end(int32_t id) {
+  Http2Stream* const stream = find(id);
+  if (stream == nullptr) return;
+  stream->ending_ = true;
+  if (stream->promised_ >= 0 && stream->received_ != stream->promised_) return malformed(id);
+  stream->on_end();
+}
+
+void NgHttp2Session::malformed(int32_t id) {
+  forgive(id);
+  count_reset();
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR);
+  if (Http2Stream* const stream = find(id)) end_stream(*stream);
 }
 
 int NgHttp2Session::on_stream_closed(int32_t id) {
@@ -490,6 +514,7 @@ void NgHttp2Session::open_stream(int32_t id, bool ended) {
   }
   attach(*stream, id);
   stream->ending_ = ended;
+  stream->promised_ = rules_.content_length();
   stream->on_start();
   // The stream may be gone already only if its connection is, which does not happen inside a callback.
   if (ended) stream->on_end();

@@ -76,6 +76,8 @@ class Http2Stream {
   Http2Stream** link_ = nullptr;
   int32_t id_ = 0;
   ptrdiff_t held_ = 0;
+  int64_t promised_ = -1;  // bytes of the body, by content-length; -1: not said
+  int64_t received_ = 0;
   bool ending_ = false;    // the frame that ends the client's half has begun to arrive
   bool answered_ = false;  // a response was submitted
   bool deferred_ = false;  // produce() said kWait
