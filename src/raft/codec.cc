@@ -123,6 +123,13 @@ class Writer {
     varint(ids.size());
     for (const NodeId id : ids) fixed(id);
   }
+  void configuration(const Configuration& c) {
+    flags(c.auto_leave);
+    nodes(c.voters);
+    nodes(c.outgoing);
+    nodes(c.learners);
+    nodes(c.learners_next);
+  }
 
   void body(const VoteRequest& m) {
     flags(m.pre_vote, m.transfer);
@@ -168,11 +175,7 @@ class Writer {
   void body(const SnapshotOffer& m) {
     varint(m.meta.index);
     varint(m.meta.term);
-    flags(m.meta.configuration.auto_leave);
-    nodes(m.meta.configuration.voters);
-    nodes(m.meta.configuration.outgoing);
-    nodes(m.meta.configuration.learners);
-    nodes(m.meta.configuration.learners_next);
+    configuration(m.meta.configuration);
   }
   void body(const SnapshotReply& m) {
     flags(m.installed);
@@ -295,6 +298,15 @@ class Reader {
     }
     return ids;
   }
+  Configuration configuration() {
+    Configuration c;
+    c.auto_leave = flags(1) != 0;
+    c.voters = nodes();
+    c.outgoing = nodes();
+    c.learners = nodes();
+    c.learners_next = nodes();
+    return c;
+  }
 
   void body(VoteRequest& m) {
     const uint8_t f = flags(3);
@@ -351,11 +363,7 @@ class Reader {
   void body(SnapshotOffer& m) {
     m.meta.index = index();
     m.meta.term = term();
-    m.meta.configuration.auto_leave = flags(1) != 0;
-    m.meta.configuration.voters = nodes();
-    m.meta.configuration.outgoing = nodes();
-    m.meta.configuration.learners = nodes();
-    m.meta.configuration.learners_next = nodes();
+    m.meta.configuration = configuration();
   }
   void body(SnapshotReply& m) {
     m.installed = flags(1) != 0;
@@ -406,6 +414,18 @@ std::optional<Message> decode_message(std::string_view bytes) {
   std::visit([&](auto& body) { reader.body(body); }, message.body);
   if (!reader.done()) return std::nullopt;
   return message;
+}
+
+void encode(const Configuration& configuration, std::string& out) {
+  StringSink sink{out};
+  Writer<StringSink>(sink).configuration(configuration);
+}
+
+std::optional<Configuration> decode_configuration(std::string_view bytes) {
+  Reader reader(bytes);
+  Configuration configuration = reader.configuration();
+  if (!reader.done()) return std::nullopt;
+  return configuration;
 }
 
 size_t message_bytes(const Message& message) {

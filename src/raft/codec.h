@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,6 +71,11 @@ class Gather {
 
 // As encode() of raft/transport.h, but large payloads are shared.
 void encode(const Message& message, Gather& out);
+
+// A configuration as it stands in a SnapshotOffer and in the log's snapshot record. encode() appends; decode:
+// nullopt when the bytes are not exactly one configuration.
+void encode(const Configuration& configuration, std::string& out);
+std::optional<Configuration> decode_configuration(std::string_view bytes);
 
 // About what a message takes in memory and on the wire; for limits on queues.
 size_t message_bytes(const Message& message);

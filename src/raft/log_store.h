@@ -16,6 +16,10 @@
 #include "raft/core/core.h"
 #include "raft/types.h"
 
+namespace rocksdb {
+class FileSystem;
+}
+
 namespace kv::raft {
 
 class LogStore final : public LogReader {
@@ -25,6 +29,9 @@ class LogStore final : public LogReader {
     bool create_if_missing = true;
     bool sync = true;  // off only in tests and benchmarks that say so
     size_t cache_bytes = 64 << 20;
+    // Two of these at least are held before anything goes to a table; truncated entries go to none.
+    size_t memtable_bytes = 64 << 20;
+    std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the machine's; tests put their own between
   };
 
   // DataLoss: damaged, see above. Unavailable: another process holds it. Otherwise the disk's error.
@@ -36,8 +43,9 @@ class LogStore final : public LogReader {
   SnapshotMeta snapshot() const;
 
   // Appends `entries` (consecutive; replaces what exists from entries[0].index on) and stores `hard_state`, in
-  // one batch. With `sync` it returns after the data is on disk. An I/O error is returned once, and every later
-  // write fails with the same status: a failed sync is never retried as if nothing had happened (fsyncgate).
+  // one batch. With `sync` it returns after the data is on disk; without, the batch may be lost even if only the
+  // process dies, but never in part, and never without all that came after it. An I/O error is returned once, and every
+  // later write fails with the same status: a failed sync is never retried as if nothing had happened (fsyncgate).
   Status write(const std::optional<HardState>& hard_state, const std::vector<Entry>& entries, bool sync);
 
   // The log now begins after `meta`: entries up to meta.index go (range delete), or all of them when the log

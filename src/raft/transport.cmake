@@ -1,4 +1,5 @@
-# The streams between members, and the bytes of their messages.
+# The bytes of messages and configurations; the streams between members.
+kvd_library(kv_raft_codec SOURCES codec.cc DEPS kv_base)
 kvd_library(kv_raft_transport
-  SOURCES codec.cc transport.cc transport_inbound.cc transport_link.cc transport_lookup.cc transport_wire.cc
-  DEPS kv_base Boost::system)
+  SOURCES transport.cc transport_inbound.cc transport_link.cc transport_lookup.cc transport_wire.cc
+  DEPS kv_raft_codec kv_base Boost::system)
