@@ -1,0 +1,132 @@
+// The store against the model: thousands of random commands and reads, compactions and restarts between, every answer
+// compared whole.
+#include "model.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include <optional>
+
+#include "random_requests.h"
+#include "temp_store.h"
+
+namespace kv::store {
+namespace {
+
+using google::protobuf::Message;
+
+class ModelTest : public testing::TestWithParam<uint64_t> {
+ protected:
+  template <typename Request, typename Response>
+  void expect_same(const Request& request, const Status& expected_status, const Response& expected,
+                   const Status& status, const Response& response) {
+    ASSERT_EQ(status, expected_status) << request.DebugString();
+    if (!status.ok()) return;
+    ASSERT_TRUE(google::protobuf::util::MessageDifferencer::Equals(expected, response))
+        << "request\n"
+        << request.DebugString() << "expected\n"
+        << expected.DebugString() << "got\n"
+        << response.DebugString();
+  }
+
+  void command(ApplyBatch& batch) {
+    switch (requests_.random().below(10)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3: {
+        const auto r = requests_.put();
+        etcdserverpb::PutResponse expected, response;
+        const Status e = model_.put(r, &expected), s = batch.put(r, &response);
+        expect_same(r, e, expected, s, response);
+        break;
+      }
+      case 4: {
+        const auto r = requests_.delete_range();
+        etcdserverpb::DeleteRangeResponse expected, response;
+        const Status e = model_.delete_range(r, &expected), s = batch.delete_range(r, &response);
+        expect_same(r, e, expected, s, response);
+        break;
+      }
+      case 5:
+        if (requests_.random().one_in(8)) {
+          etcdserverpb::CompactionRequest r;
+          r.set_revision(requests_.revision_near(model_.revision(), model_.compact_revision()));
+          etcdserverpb::CompactionResponse expected, response;
+          const Status e = model_.compact(r, &expected), s = batch.compact(r, &response);
+          expect_same(r, e, expected, s, response);
+          break;
+        }
+        [[fallthrough]];
+      default: {
+        const auto r = requests_.txn(model_.revision(), model_.compact_revision());
+        etcdserverpb::TxnResponse expected, response;
+        const Status e = model_.txn(r, &expected), s = batch.txn(r, &response);
+        expect_same(r, e, expected, s, response);
+      }
+    }
+  }
+
+  void read() {
+    const auto r = requests_.range(model_.revision(), model_.compact_revision());
+    etcdserverpb::RangeResponse expected, response;
+    const Status e = model_.range(r, &expected), s = store_->range(r, &response);
+    expect_same(r, e, expected, s, response);
+
+    auto t = requests_.txn(model_.revision(), model_.compact_revision());
+    for (auto* ops : {t.mutable_success(), t.mutable_failure()}) {
+      ops->Clear();
+      for (int i = 0; i < 2; ++i) {
+        *ops->Add()->mutable_request_range() = requests_.range(model_.revision(), model_.compact_revision());
+      }
+    }
+    Model copy = model_;
+    etcdserverpb::TxnResponse expected_txn, response_txn;
+    const Status et = copy.txn(t, &expected_txn), st = store_->txn(t, &response_txn);
+    expect_same(t, et, expected_txn, st, response_txn);
+  }
+
+  void batch() {
+    const Model before = model_;
+    const auto batch = store_->begin();
+    for (uint64_t n = 1 + requests_.random().below(6); n > 0; --n) {
+      command(*batch);
+      if (HasFatalFailure()) return;
+    }
+    if (requests_.random().one_in(20)) {
+      model_ = before;  // never committed
+      return;
+    }
+    ASSERT_TRUE(batch->commit(++index_, 1).ok());
+    ASSERT_EQ(store_->revision().value(), model_.revision());
+    ASSERT_EQ(store_->applied_index(), index_);
+  }
+
+  RandomRequests requests_{GetParam()};
+  Model model_;
+  TempStore store_;
+  uint64_t index_ = 0;
+};
+
+TEST_P(ModelTest, Store_answers_as_the_model_does) {
+  for (int step = 0; step < 1000; ++step) {
+    SCOPED_TRACE("step " + std::to_string(step));
+    batch();
+    if (HasFatalFailure()) return;
+    for (int i = 0; i < 3; ++i) {
+      read();
+      if (HasFatalFailure()) return;
+    }
+    if (requests_.random().one_in(40)) {
+      ASSERT_TRUE(store_->flush().ok());
+      ASSERT_EQ(store_->durable_index(), index_);
+    }
+    if (requests_.random().one_in(100)) store_.reopen();
+  }
+  const auto keys = store_.range(kZero, kZero);
+  EXPECT_EQ(store_->stats().keys, static_cast<uint64_t>(keys.count()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, testing::Range<uint64_t>(1, 21));
+
+}  // namespace
+}  // namespace kv::store

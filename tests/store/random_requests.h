@@ -1,0 +1,36 @@
+// Random requests over a small key space, so that they meet often. The same seed gives the same requests.
+#pragma once
+
+#include <string>
+
+#include "base/random.h"
+#include "etcdserverpb/rpc.pb.h"
+
+namespace kv::store {
+
+class RandomRequests {
+ public:
+  explicit RandomRequests(uint64_t seed) : random_(seed) {}
+
+  Random& random() { return random_; }
+
+  // `revision` and `compact_revision` are the present ones; most revisions asked for lie between, some beyond.
+  etcdserverpb::RangeRequest range(int64_t revision, int64_t compact_revision);
+  etcdserverpb::PutRequest put();
+  etcdserverpb::DeleteRangeRequest delete_range();
+  // One that passes check().
+  etcdserverpb::TxnRequest txn(int64_t revision, int64_t compact_revision);
+
+  std::string key();
+  std::string value();
+  // A range_end for `key`: a single key, an interval, a prefix, from the key on, or nonsense.
+  std::string range_end(const std::string& key);
+  int64_t revision_near(int64_t revision, int64_t compact_revision);
+
+ private:
+  etcdserverpb::TxnRequest txn(int64_t revision, int64_t compact_revision, int depth);
+
+  Random random_;
+};
+
+}  // namespace kv::store
