@@ -10,7 +10,9 @@ namespace kv::store {
 // ---- BatchChanges ----
 
 void BatchChanges::add(std::string_view key, const Record& record) {
-  if (records_.empty() || records_.back().bytes().size() >= kRecordBytes) records_.emplace_back();
+  if (records_.empty() || records_.back().bytes().size() >= kRecordBytes || records_.back().count() >= kRecordChanges) {
+    records_.emplace_back();
+  }
   const auto number = static_cast<uint32_t>(changes_.size());
   Place p;
   p.record = static_cast<uint32_t>(records_.size() - 1);
@@ -152,7 +154,10 @@ Result<bool> Batch::settle_in_batch(Record* record, int64_t at) {
       if (found) *change = *found;
       return found.has_value();
     }
-    if (!history_) history_.emplace(*context_.database, *context_.recent, nullptr);
+    if (!history_) {
+      history_.emplace(*context_.database, *context_.recent, nullptr,
+                       context_.compacted->load(std::memory_order_acquire));
+    }
     return history_->find(rev, change);
   });
 }
@@ -195,12 +200,35 @@ Status Batch::scan(const KeyRange& range, int64_t at, bool reverse, Visitor visi
 }
 
 Result<int64_t> Batch::count(const KeyRange& range, int64_t at) {
-  int64_t n = 0;
-  KV_RETURN_IF_ERROR(scan(range, at, false, [&n](std::string_view, const Record&) {
-    ++n;
-    return true;
-  }));
-  return n;
+  const auto walk = [&](const KeyRange& part) -> Result<int64_t> {
+    int64_t n = 0;
+    KV_RETURN_IF_ERROR(scan(part, at, false, [&n](std::string_view, const Record&) {
+      ++n;
+      return true;
+    }));
+    return n;
+  };
+  // The counts are of the committed state; what this batch has changed is added, or what was changed since `at`
+  // taken away.
+  const BlockCounts::Inner inner = context_.counts->inner(range);
+  if (!inner.any || inner.revision - at > inner.keys) return walk(range);
+  int64_t keys = inner.keys;
+  for (size_t i = 0; i < changes_.size(); ++i) {
+    const Change change = changes_.at(i);
+    if (change.record.mod.main > at) break;
+    if (inner.contains(change.key)) keys += count_delta(change.record);
+  }
+  KV_RETURN_IF_ERROR(scan_history(*context_.database, context_.recent, nullptr, at, inner.revision,
+                                  [&](const Change& change, std::string_view) {
+                                    if (inner.contains(change.key)) keys -= count_delta(change.record);
+                                    return true;
+                                  }));
+  for (const KeyRange& edge : edges(range, inner)) {
+    const Result<int64_t> n = walk(edge);
+    if (!n.ok()) return n;
+    keys += *n;
+  }
+  return keys;
 }
 
 // ---- Batch: changing ----
@@ -350,13 +378,24 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
     const Change change = changes_.at(i);
     context_.cache->set(change.key, change.record);
   }
-  for (size_t i = 0; i < changes_.records().size(); ++i) {
-    HistoryBuilder& record = changes_.records()[i];
-    context_.recent->add({record.first(), last_revs[i], std::make_shared<const std::string>(record.take_bytes())});
+  // The ring before the counts, and these before the revision: who sees one finds the others at least as young.
+  bool counts_have_work;
+  {
+    std::vector<std::pair<std::string_view, int>> deltas;
+    for (size_t i = 0; i < changes_.size(); ++i) {
+      const Change change = changes_.at(i);
+      if (const int delta = count_delta(change.record)) deltas.emplace_back(change.key, delta);
+    }
+    for (size_t i = 0; i < changes_.records().size(); ++i) {
+      context_.recent->add({changes_.records()[i].first(), last_revs[i], changes_.records()[i].share_bytes()});
+    }
+    BlockCounts::Update update(*context_.counts);
+    for (const auto& [key, delta] : deltas) update.add(key, delta);
+    counts_have_work = update.finish(revision_);
   }
   context_.revision = revision_;
   context_.compact_revision = compact_revision_;
-  listener_.committed(applied, compact_revision_);
+  listener_.committed(applied, compact_revision_, changes_.size(), counts_have_work);
   return {};
 }
 

@@ -24,7 +24,9 @@ namespace kv::store {
 struct ApplyContext {
   Database* database = nullptr;
   RecentChanges* recent = nullptr;
+  BlockCounts* counts = nullptr;
   HeadCache* cache = nullptr;
+  const std::atomic<int64_t>* compacted = nullptr;  // CommittedView::Published's
   int64_t revision = 1;
   int64_t compact_revision = -1;
 };
@@ -32,8 +34,10 @@ struct ApplyContext {
 // The changes of a batch, and a key's newest among them.
 class BatchChanges {
  public:
-  // A history record is closed when it reaches this size; one change more may go beyond.
+  // A history record is closed when it reaches this size (one change more may go beyond) or has so many changes: when
+  // it is compacted, all of it is rewritten at once.
   static constexpr size_t kRecordBytes = 64 << 10;
+  static constexpr size_t kRecordChanges = 256;
 
   BatchChanges() : newest_(0, KeyHash{this}, KeyEqual{this}), ordered_(KeyLess{this}) {}
   BatchChanges(const BatchChanges&) = delete;
@@ -129,12 +133,13 @@ class BatchChanges {
 
 class Batch final : public ApplyBatch, private View, private TxnState {
  public:
-  // What commit() hands over once the database has it.
+  // What commit() goes through.
   class Listener {
    public:
     virtual ~Listener() = default;
     virtual Status write(rocksdb::WriteBatch* batch, const BatchChanges& changes) = 0;
-    virtual void committed(const Applied& applied, int64_t compact_revision) = 0;
+    // The database has it; now readers may.
+    virtual void committed(const Applied& applied, int64_t compact_revision, size_t changes, bool counts_have_work) = 0;
   };
 
   Batch(ApplyContext& context, Listener& listener);

@@ -129,7 +129,7 @@ bool decode_history_key(std::string_view bytes, Rev* rev) {
   return true;
 }
 
-HistoryBuilder::HistoryBuilder() { bytes_.push_back(kHistoryFormat); }
+HistoryBuilder::HistoryBuilder() { bytes_->push_back(kHistoryFormat); }
 
 void HistoryBuilder::index(Rev mod) {
   if (index_.empty()) first_ = mod;
@@ -137,33 +137,33 @@ void HistoryBuilder::index(Rev mod) {
   KV_CHECK(delta >= 0 && delta <= UINT32_MAX, "changes come in ascending order");
   put_fixed(&index_, static_cast<uint32_t>(delta));
   put_fixed(&index_, mod.sub);
-  put_fixed(&index_, static_cast<uint32_t>(bytes_.size()));
+  put_fixed(&index_, static_cast<uint32_t>(bytes_->size()));
 }
 
 HistoryBuilder::Place HistoryBuilder::add(std::string_view key, const Record& record) {
   index(record.mod);
-  const size_t begin = bytes_.size();
-  put_varint(&bytes_, key.size());
-  bytes_.append(key);
-  encode_record(record, &bytes_);
-  return {static_cast<uint32_t>(begin), static_cast<uint32_t>(bytes_.size() - begin)};
+  const size_t begin = bytes_->size();
+  put_varint(bytes_.get(), key.size());
+  bytes_->append(key);
+  encode_record(record, bytes_.get());
+  return {static_cast<uint32_t>(begin), static_cast<uint32_t>(bytes_->size() - begin)};
 }
 
 void HistoryBuilder::add_encoded(Rev mod, std::string_view change_bytes) {
   index(mod);
-  bytes_.append(change_bytes);
+  bytes_->append(change_bytes);
 }
 
 void HistoryBuilder::truncate(size_t count, size_t size) {
   index_.resize(count * kIndexEntrySize);
-  bytes_.resize(size);
+  bytes_->resize(size);
 }
 
 const std::string& HistoryBuilder::finish() {
   const auto n = static_cast<uint32_t>(count());
-  bytes_.append(index_);
-  put_fixed(&bytes_, n);
-  return bytes_;
+  bytes_->append(index_);
+  put_fixed(bytes_.get(), n);
+  return *bytes_;
 }
 
 bool HistoryReader::open(Rev first, std::string_view bytes) {

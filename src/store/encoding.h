@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,20 +68,20 @@ class HistoryBuilder {
   void truncate(size_t count, size_t size);
 
   size_t count() const { return index_.size() / kIndexEntrySize; }
-  const std::string& bytes() const { return bytes_; }
+  const std::string& bytes() const { return *bytes_; }
   Rev first() const { return first_; }
 
   // Appends the index. Nothing may be added afterwards.
   const std::string& finish();
-  // What finish() returned, moved out; the builder is spent.
-  std::string take_bytes() { return std::move(bytes_); }
+  // The bytes, to be kept beyond the builder; nothing may be added afterwards.
+  std::shared_ptr<const std::string> share_bytes() const { return bytes_; }
 
   static constexpr size_t kIndexEntrySize = 12;
 
  private:
   void index(Rev mod);
 
-  std::string bytes_;
+  std::shared_ptr<std::string> bytes_ = std::make_shared<std::string>();
   std::string index_;
   Rev first_;
 };

@@ -49,6 +49,16 @@ Result<bool> HistoryCursor::find(Rev rev, Change* change) {
   pinned_ = recent_.find(rev, &first);
   if (pinned_) {
     bytes = *pinned_;
+  } else if (rev.main < compacted_) {
+    // A single record: a get asks the bloom filters, and steps over no traces of what was removed.
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    value_.Reset();
+    const rocksdb::Status s = database_->Get(options, database_.history(), history_key(rev), &value_);
+    if (s.IsNotFound()) return false;
+    if (!s.ok()) return from_rocksdb(s, "state: reading history");
+    first = rev;
+    bytes = view(value_);
   } else {
     if (!iterator_) {
       rocksdb::ReadOptions options;

@@ -52,9 +52,11 @@ class RecentChanges {
 // Finds single changes. One per request or batch; not thread-safe.
 class HistoryCursor {
  public:
-  // Reads the files as of `snapshot`, or as they are at the first use when it is null.
-  HistoryCursor(const Database& database, const RecentChanges& recent, const rocksdb::Snapshot* snapshot)
-      : database_(database), recent_(recent), snapshot_(snapshot) {}
+  // Reads the files as of `snapshot`, or as they are at the first use when it is null. Below the revision `compacted`,
+  // read before the snapshot was taken, history has one record per change.
+  HistoryCursor(const Database& database, const RecentChanges& recent, const rocksdb::Snapshot* snapshot,
+                int64_t compacted)
+      : database_(database), recent_(recent), snapshot_(snapshot), compacted_(compacted) {}
 
   // The change at `rev`; false when history doesn't have it (any more). Valid until the next call.
   Result<bool> find(Rev rev, Change* change);
@@ -63,6 +65,8 @@ class HistoryCursor {
   const Database& database_;
   const RecentChanges& recent_;
   const rocksdb::Snapshot* snapshot_;
+  const int64_t compacted_;
+  rocksdb::PinnableSlice value_;
   std::unique_ptr<rocksdb::Iterator> iterator_;
   std::shared_ptr<const std::string> pinned_;
 };

@@ -7,14 +7,13 @@
 #include "store/database.h"
 #include "store/errors.h"
 #include "store/hash.h"
+#include "store/housekeeper.h"
 #include "store/range.h"
 #include "store/view.h"
 
 namespace kv::store {
 namespace {
 
-constexpr size_t kRecentBytes = 32 << 20;
-constexpr size_t kHeadCacheBytes = 32 << 20;
 // A read without a snapshot is tried this often before it takes one.
 constexpr int kReadsWithoutSnapshot = 2;
 
@@ -40,15 +39,25 @@ class ReadOnlyTxn final : public TxnState {
 
 class RocksStore final : public Store, public Batch::Listener {
  public:
-  RocksStore(std::unique_ptr<Database> database, const Applied& applied, int64_t compact_revision)
-      : database_(std::move(database)), recent_(applied.revision, kRecentBytes), cache_(kHeadCacheBytes) {
+  RocksStore(const StoreOptions& options, std::unique_ptr<Database> database, const Applied& applied,
+             int64_t compact_revision)
+      : database_(std::move(database)),
+        recent_(applied.revision, options.recent_bytes),
+        counts_(applied.revision, {options.keys_per_block, 256}),
+        cache_(options.head_cache_bytes),
+        housekeeper_({*database_, guard_, counts_, recent_, published_, options.changes_per_checkpoint,
+                      options.changes_per_compaction_step}) {
     context_.database = database_.get();
     context_.recent = &recent_;
+    context_.counts = &counts_;
     context_.cache = &cache_;
+    context_.compacted = &published_.compacted;
     context_.revision = applied.revision;
     context_.compact_revision = compact_revision;
     publish(applied, compact_revision);
   }
+
+  Status start() { return housekeeper_.start(context_.revision, context_.compact_revision); }
 
   std::unique_ptr<ApplyBatch> begin() override { return std::make_unique<Batch>(context_, *this); }
 
@@ -68,12 +77,9 @@ class RocksStore final : public Store, public Batch::Listener {
 
   StoreStats stats() const override {
     StoreStats stats;
-    CommittedView view(*database_, recent_, published_, true);
-    stats.revision = view.current();
-    stats.compact_revision = view.compact_revision();
-    const std::string all("\0", 1);
-    const Result<int64_t> keys = view.count(KeyRange::of(all, all), view.current());
-    if (keys.ok()) stats.keys = static_cast<uint64_t>(*keys);
+    stats.revision = published_.revision.load(std::memory_order_acquire);
+    stats.compact_revision = published_.compact_revision.load(std::memory_order_acquire);
+    stats.keys = static_cast<uint64_t>(counts_.total());
     for (auto* family : {database_->head(), database_->history(), database_->meta()}) {
       uint64_t n = 0;
       for (const char* property : {"rocksdb.total-sst-files-size", "rocksdb.size-all-mem-tables"}) {
@@ -87,26 +93,26 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const override {
-    if (request.revision() <= 0) {
+    if (request.range_end().empty() && request.revision() <= 0) {
       for (int i = 0; i < kReadsWithoutSnapshot; ++i) {
-        CommittedView view(*database_, recent_, published_, false);
+        CommittedView view(*database_, recent_, counts_, published_, false);
         Status status = answer_range(view, view.current(), view.compact_revision(), request, response);
         if (status.code() != Code::kAborted) return status;
       }
     }
-    CommittedView view(*database_, recent_, published_, true);
+    CommittedView view(*database_, recent_, counts_, published_, true);
     return answer_range(view, view.current(), view.compact_revision(), request, response);
   }
 
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const override {
     KV_CHECK(is_read_only(request), "what changes the state goes through a batch");
-    CommittedView view(*database_, recent_, published_, true);
+    CommittedView view(*database_, recent_, counts_, published_, true);
     ReadOnlyTxn state(view);
     return run_txn(state, request, response);
   }
 
   Result<HashResult> hash_kv(int64_t revision) const override {
-    CommittedView view(*database_, recent_, published_, true);
+    CommittedView view(*database_, recent_, counts_, published_, true);
     return hash_key_space(*database_, view, revision);
   }
 
@@ -127,14 +133,27 @@ class RocksStore final : public Store, public Batch::Listener {
     return out;
   }
 
-  void wait_compacted(int64_t, std::function<void(Status)> done) override { done(Status()); }
+  void wait_compacted(int64_t revision, std::function<void(Status)> done) override {
+    housekeeper_.wait_compacted(revision, std::move(done));
+  }
 
   Status flush() override { return database_->flush(); }
 
  private:
   // Batch::Listener.
-  Status write(rocksdb::WriteBatch* batch, const BatchChanges&) override { return database_->write(batch); }
-  void committed(const Applied& applied, int64_t compact_revision) override { publish(applied, compact_revision); }
+  Status write(rocksdb::WriteBatch* batch, const BatchChanges& changes) override {
+    const std::lock_guard lock(guard_.mutex());
+    if (guard_.watching()) {
+      for (size_t i = 0; i < changes.size(); ++i) guard_.strike_out(changes.at(i).key);
+    }
+    return database_->write(batch);
+  }
+  void committed(const Applied& applied, int64_t compact_revision, size_t changes, bool counts_have_work) override {
+    const bool compacted = compact_revision != published_.compact_revision.load(std::memory_order_relaxed);
+    publish(applied, compact_revision);
+    housekeeper_.committed(changes, counts_have_work);
+    if (compacted) housekeeper_.compact_to(compact_revision);
+  }
 
   void publish(const Applied& applied, int64_t compact_revision) {
     published_.compact_revision.store(compact_revision, std::memory_order_release);
@@ -145,11 +164,14 @@ class RocksStore final : public Store, public Batch::Listener {
 
   const std::unique_ptr<Database> database_;
   RecentChanges recent_;
+  BlockCounts counts_;
   HeadCache cache_;
-  ApplyContext context_;
+  HeadGuard guard_;
   CommittedView::Published published_;
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> applied_term_{0};
+  ApplyContext context_;
+  Housekeeper housekeeper_;  // works on all the above: made last, gone first
 };
 
 }  // namespace
@@ -170,7 +192,9 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   if (*found && !decode_int64(bytes, &compact_revision)) {
     return Status(Code::kDataLoss, "state: " + options.path + ": meta record \"compact\" is damaged");
   }
-  return std::unique_ptr<Store>(std::make_unique<RocksStore>(std::move(*database), applied, compact_revision));
+  auto store = std::make_unique<RocksStore>(options, std::move(*database), applied, compact_revision);
+  KV_RETURN_IF_ERROR(store->start());
+  return std::unique_ptr<Store>(std::move(store));
 }
 
 }  // namespace kv::store

@@ -42,14 +42,15 @@ Status HeadIterator::status() const {
   return iterator_ ? from_rocksdb(iterator_->status(), "state: reading head") : Status();
 }
 
-CommittedView::CommittedView(const Database& database, const RecentChanges& recent, const Published& published,
-                             bool with_snapshot)
-    : database_(database), recent_(recent), published_(published) {
+CommittedView::CommittedView(const Database& database, const RecentChanges& recent, const BlockCounts& counts,
+                             const Published& published, bool with_snapshot)
+    : database_(database), recent_(recent), counts_(counts), published_(published) {
   do {
     if (snapshot_ != nullptr) database_->ReleaseSnapshot(snapshot_);
     // All up to this revision is visible to whatever is read after it. What is read may be younger; then the chain
     // leads back.
     current_ = published_.revision.load(std::memory_order_acquire);
+    compacted_ = published_.compacted.load(std::memory_order_acquire);
     if (with_snapshot) snapshot_ = database_->GetSnapshot();
     compact_revision_ = published_.compact_revision.load(std::memory_order_acquire);
     // A tombstone that is younger than current_ may be gone already when a compaction has passed it.
@@ -61,15 +62,10 @@ CommittedView::~CommittedView() {
   if (snapshot_ != nullptr) database_->ReleaseSnapshot(snapshot_);
 }
 
-Status CommittedView::check_not_compacted_beyond() const {
-  if (snapshot_ != nullptr) return {};
-  return published_.compact_revision.load(std::memory_order_acquire) > current_ ? commit_came_between() : Status();
-}
-
 Result<bool> CommittedView::settle_committed(Record* record, int64_t at) {
   if (record->mod.main <= at) return !record->tombstone;
   if (snapshot_ == nullptr) return commit_came_between();
-  if (!history_) history_.emplace(database_, recent_, snapshot_);
+  if (!history_) history_.emplace(database_, recent_, snapshot_, compacted_);
   return settle(record, at, compact_revision_, [this](Rev rev, Change* change) { return history_->find(rev, change); });
 }
 
@@ -79,7 +75,9 @@ Result<bool> CommittedView::get(std::string_view key, int64_t at, Record* record
   value_.Reset();
   const rocksdb::Status s = database_->Get(options, database_.head(), slice(key), &value_);
   if (s.IsNotFound()) {
-    KV_RETURN_IF_ERROR(check_not_compacted_beyond());
+    // It may have been there at current(), and its tombstone be gone already.
+    const bool unsure = snapshot_ == nullptr && published_.compact_revision.load(std::memory_order_acquire) > current_;
+    if (unsure) return commit_came_between();
     return false;
   }
   if (!s.ok()) return from_rocksdb(s, "state: reading head");
@@ -88,9 +86,9 @@ Result<bool> CommittedView::get(std::string_view key, int64_t at, Record* record
 }
 
 Status CommittedView::scan(const KeyRange& range, int64_t at, bool reverse, Visitor visit) {
+  KV_CHECK(snapshot_ != nullptr, "a scan needs a snapshot");
   HeadIterator it(database_, snapshot_);
   it.seek(range, reverse);
-  KV_RETURN_IF_ERROR(check_not_compacted_beyond());
   for (; it.valid(); it.next()) {
     Record record;
     KV_RETURN_IF_ERROR(it.record(&record));
@@ -101,13 +99,48 @@ Status CommittedView::scan(const KeyRange& range, int64_t at, bool reverse, Visi
   return it.status();
 }
 
-Result<int64_t> CommittedView::count(const KeyRange& range, int64_t at) {
+Result<int64_t> CommittedView::count_by_walking(const KeyRange& range, int64_t at) {
   int64_t n = 0;
   KV_RETURN_IF_ERROR(scan(range, at, false, [&n](std::string_view, const Record&) {
     ++n;
     return true;
   }));
   return n;
+}
+
+Result<int64_t> CommittedView::count(const KeyRange& range, int64_t at) {
+  const BlockCounts::Inner inner = counts_.inner(range);
+  if (!inner.any) return count_by_walking(range, at);
+  int64_t keys = inner.keys;
+  if (at != inner.revision) {
+    // Back from the counts' revision to ours, unless the way is longer than the walk.
+    if (inner.revision - at > inner.keys) return count_by_walking(range, at);
+    // The counts may be younger than the snapshot.
+    KV_RETURN_IF_ERROR(
+        scan_history(database_, &recent_, nullptr, at, inner.revision, [&](const Change& change, std::string_view) {
+          if (inner.contains(change.key)) keys -= count_delta(change.record);
+          return true;
+        }));
+    // Unless a compaction has taken some of it meanwhile; the snapshot still has all.
+    if (published_.compact_revision.load(std::memory_order_acquire) > at) return count_by_walking(range, at);
+  }
+  for (const KeyRange& edge : edges(range, inner)) {
+    const Result<int64_t> n = count_by_walking(edge, at);
+    if (!n.ok()) return n;
+    keys += *n;
+  }
+  return keys;
+}
+
+std::array<KeyRange, 2> edges(const KeyRange& range, const BlockCounts::Inner& inner) {
+  std::array<KeyRange, 2> out;
+  out[0].begin = range.begin;
+  out[0].end = inner.begin;
+  if (!inner.unbounded) {
+    out[1].begin = inner.end;
+    out[1].end = range.end;
+  }
+  return out;
 }
 
 }  // namespace kv::store

@@ -7,6 +7,7 @@
 #include <absl/functional/function_ref.h>
 #include <rocksdb/db.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "store/counts.h"
 #include "store/database.h"
 #include "store/history.h"
 #include "store/key_range.h"
@@ -63,11 +65,14 @@ class CommittedView final : public View {
     // Of the last commit, and of the last compaction; the latter is set before anything is removed.
     std::atomic<int64_t> revision{1};
     std::atomic<int64_t> compact_revision{-1};
+    // History below is compacted, which is set after it is so.
+    std::atomic<int64_t> compacted{0};
   };
 
-  // Without a snapshot it costs least and serves one call of get() or scan(), at `current()` only. It answers kAborted
-  // when a commit came between; then ask again with a snapshot.
-  CommittedView(const Database& database, const RecentChanges& recent, const Published& published, bool with_snapshot);
+  // Without a snapshot it costs least and serves one call of get(), at current() only. It answers kAborted when a
+  // commit came between; then ask again.
+  CommittedView(const Database& database, const RecentChanges& recent, const BlockCounts& counts,
+                const Published& published, bool with_snapshot);
   ~CommittedView() override;
 
   int64_t current() const { return current_; }
@@ -80,15 +85,16 @@ class CommittedView final : public View {
 
  private:
   Result<bool> settle_committed(Record* record, int64_t at);
-  // kAborted when tombstones above current() may have been removed from under a view without a snapshot.
-  Status check_not_compacted_beyond() const;
+  Result<int64_t> count_by_walking(const KeyRange& range, int64_t at);
 
   const Database& database_;
   const RecentChanges& recent_;
+  const BlockCounts& counts_;
   const Published& published_;
   const rocksdb::Snapshot* snapshot_ = nullptr;
   int64_t current_ = 0;
   int64_t compact_revision_ = -1;
+  int64_t compacted_ = 0;
   rocksdb::PinnableSlice value_;
   std::optional<HistoryCursor> history_;
 };
@@ -115,6 +121,9 @@ class HeadIterator {
   std::unique_ptr<rocksdb::Iterator> iterator_;
   bool reverse_ = false;
 };
+
+// The parts of a range before and after the whole blocks within it; either may be empty.
+std::array<KeyRange, 2> edges(const KeyRange& range, const BlockCounts::Inner& inner);
 
 // The error for a record of head that can't be read.
 Status damaged_head(std::string_view key);

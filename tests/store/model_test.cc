@@ -121,6 +121,9 @@ TEST_P(ModelTest, Store_answers_as_the_model_does) {
       ASSERT_EQ(store_->durable_index(), index_);
     }
     if (requests_.random().one_in(100)) store_.reopen();
+    if (requests_.random().one_in(50) && model_.compact_revision() > 0) {
+      ASSERT_TRUE(store_.wait_compacted(model_.compact_revision()).ok());
+    }
   }
   const auto keys = store_.range(kZero, kZero);
   EXPECT_EQ(store_->stats().keys, static_cast<uint64_t>(keys.count()));

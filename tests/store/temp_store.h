@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,13 +60,23 @@ inline const std::string kZero{"\0", 1};
 
 class TempStore {
  public:
-  TempStore() { open(); }
+  // Everything small, so that limits are met.
+  static StoreOptions small() {
+    StoreOptions o;
+    o.write_buffer_bytes = 1 << 20;
+    o.block_cache_bytes = 8 << 20;
+    o.recent_bytes = 8 << 10;
+    o.head_cache_bytes = 8 << 10;
+    o.keys_per_block = 4;
+    o.changes_per_checkpoint = 200;
+    o.changes_per_compaction_step = 50;
+    return o;
+  }
+  TempStore() : TempStore(small()) {}
+  explicit TempStore(const StoreOptions& o) : options(o) { open(); }
 
   void open() {
-    StoreOptions options;
     options.path = directory_.path() + "/state";
-    options.write_buffer_bytes = write_buffer_bytes;
-    options.block_cache_bytes = 8 << 20;
     Result<std::unique_ptr<Store>> result = Store::open(options);
     ASSERT_TRUE(result.ok()) << result.status().to_string();
     store_ = std::move(*result);
@@ -125,7 +137,19 @@ class TempStore {
     return out;
   }
 
-  size_t write_buffer_bytes = 4 << 20;
+  // Waits until the background has compacted up to the revision.
+  Status wait_compacted(int64_t revision) {
+    std::promise<Status> promise;
+    store_->wait_compacted(revision, [&](Status s) { promise.set_value(std::move(s)); });
+    auto future = promise.get_future();
+    if (future.wait_for(std::chrono::seconds(60)) != std::future_status::ready) {
+      ADD_FAILURE() << "no end of the compaction of " << revision;
+      std::abort();
+    }
+    return future.get();
+  }
+
+  StoreOptions options;
 
  private:
   template <typename Response, typename Command>
