@@ -1,4 +1,4 @@
-// How many keys there are, without walking them: a count per block of some 512 neighbouring keys, in memory. A range
+// How many keys there are, without walking them: a count per block of some 256 neighbouring keys, in memory. A range
 // is the sum of its whole blocks and a short scan at each end.
 //
 // The counts belong to one revision, the newest; a reader at another one makes up the difference from the history
@@ -31,7 +31,7 @@ class BlockCounts {
  public:
   // Blocks are split above twice `keys_per_block`, into blocks of that many, and joined below a quarter of it.
   struct Sizes {
-    size_t keys_per_block = 512;
+    size_t keys_per_block = 256;
     size_t blocks_per_chunk = 256;
   };
 

@@ -33,7 +33,7 @@ struct StoreOptions {
   size_t recent_bytes = 32 << 20;      // the newest changes, kept in memory for reads a little in the past and watchers
   size_t head_cache_bytes = 32 << 20;  // what the thread that applies remembers of keys, without their values
   // Memory for counting: one small record per so many keys.
-  size_t keys_per_block = 512;
+  size_t keys_per_block = 256;
   // History that a restart may have to read, and that one step of a compaction looks at.
   size_t changes_per_checkpoint = 256 << 10;
   size_t changes_per_compaction_step = 256 << 10;
