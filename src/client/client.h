@@ -27,6 +27,7 @@ namespace kv::client {
 
 // Files are PEM. TLS is used for https:// endpoints, and for endpoints without a scheme when any of this is set.
 struct TlsOptions {
+  bool always = false;      // TLS for endpoints without a scheme, with nothing else set
   std::string ca_file{};    // empty: the system's roots
   std::string cert_file{};  // with key_file: who we are
   std::string key_file{};

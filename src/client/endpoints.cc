@@ -46,7 +46,7 @@ std::shared_ptr<grpc::ChannelCredentials> unverified_tls(const std::string& cert
 }
 
 bool any_set(const TlsOptions& tls) {
-  return !tls.ca_file.empty() || !tls.cert_file.empty() || !tls.key_file.empty() || tls.insecure_skip_verify;
+  return tls.always || !tls.ca_file.empty() || !tls.cert_file.empty() || !tls.key_file.empty() || tls.insecure_skip_verify;
 }
 
 grpc::ChannelArguments channel_arguments(const ClientOptions& options) {

@@ -1,9 +1,8 @@
 // When a failed call may be sent again: the rule that keeps writes at most once.
 //
 // It is clientv3's (etcd's client for Go): a read is sent again while the answer is Unavailable or Canceled; a write
-// only when
-// it certainly never left this process, because an Unavailable that comes back over a connection may come from a
-// leader that lost its seat after it had committed the write.
+// only when it certainly never left this process, because an Unavailable that comes back over a connection may come
+// from a leader that lost its seat after it had committed the write.
 #pragma once
 
 #include <chrono>

@@ -1,0 +1,88 @@
+#include "kvctl/commands.h"
+
+#include <memory>
+#include <ostream>
+#include <utility>
+
+namespace kv::kvctl {
+namespace {
+
+void report(const Exit& exit, std::ostream& err) {
+  if (!exit.error.empty()) err << "Error: " << exit.error << '\n';
+  if (!exit.hint.empty()) err << "  " << exit.hint << '\n';
+}
+
+// "kvctl help get" is "kvctl get --help".
+Exit run_help(Command& root, const std::vector<std::string>& words, std::ostream& out) {
+  ReadCommandLine read = read_command_line(root, words);
+  if (read.error) return *read.error;
+  print_help(read.line, out);
+  return {};
+}
+
+}  // namespace
+
+void add_utility_commands(Command& root, Context& context) {
+  const auto add = [&root](std::string name, std::string arguments, std::string summary,
+                           std::function<Exit(const std::vector<std::string>&)> run) {
+    auto command = std::make_unique<Command>();
+    command->name = std::move(name);
+    command->arguments = std::move(arguments);
+    command->summary = std::move(summary);
+    command->group = "Help";
+    command->run = std::move(run);
+    root.children.push_back(std::move(command));
+  };
+  add("version", "", "Prints the version of kvctl", [&context](const auto&) {
+    context.out << "kvctl version: " << KVD_VERSION << "\nAPI version: " << KVD_API_VERSION << '\n';
+    return Exit{};
+  });
+  add("options", "", "Prints the flags that every command has", [&root, &context](const auto&) {
+    context.out << "These flags can be given to any command, and as variables: --dial-timeout is KVCTL_DIAL_TIMEOUT\n"
+                   "(or ETCDCTL_DIAL_TIMEOUT).\n\n";
+    print_flags(root.flags, context.out);
+    return Exit{};
+  });
+  add("help", "[command]", "Help about any command",
+      [&root, &context](const auto& words) { return run_help(root, words, context.out); });
+}
+
+int run_kvctl(const std::vector<std::string>& args, Context& context,
+              const std::function<const char*(const char*)>& variable) {
+  Command root;
+  root.name = "kvctl";
+  root.arguments = "[options] <command>";
+  root.description = "kvctl reads and writes the keys of a kvd or etcd cluster, and shows how the cluster is.";
+  root.examples =
+      "  kvctl put message hello\n"
+      "  kvctl get message\n"
+      "  kvctl endpoint status --cluster -w table";
+  context.globals.declare(root.flags);
+  add_key_value_commands(root, context);
+  add_endpoint_commands(root, context);
+  add_member_commands(root, context);
+  add_utility_commands(root, context);
+
+  const auto ended = [&](const Exit& exit) {
+    report(exit, context.err);
+    if (!context.out.flush() && exit.code == kExitOk) {
+      context.err << "Error: the output could not be written\n";
+      return static_cast<int>(kExitIo);
+    }
+    return exit.code;
+  };
+  ReadCommandLine read = read_command_line(root, args);
+  if (read.error) return ended(*read.error);
+  const Command& command = read.line.command();
+  if (read.line.help || !command.run) {
+    print_help(read.line, context.out);
+    return ended({});
+  }
+  if (const auto environment = context.globals.read_environment(root.flags, variable);
+      std::holds_alternative<Exit>(environment)) {
+    return ended(std::get<Exit>(environment));
+  }
+  return ended(command.run(read.line.arguments));
+}
+
+}  // namespace kv::kvctl

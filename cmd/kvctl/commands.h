@@ -1,0 +1,19 @@
+// The commands of kvctl. Each function adds its part to the tree; `context` must outlive the tree, and its streams
+// are what the commands read and print.
+#pragma once
+
+#include "kvctl/command_line.h"
+#include "kvctl/globals.h"
+
+namespace kv::kvctl {
+
+void add_key_value_commands(Command& root, Context& context);  // get put del txn compaction
+void add_endpoint_commands(Command& root, Context& context);   // endpoint health, status, hashkv
+void add_member_commands(Command& root, Context& context);     // member list
+void add_utility_commands(Command& root, Context& context);    // version options help
+
+// Runs one command line, without the program's name, and returns the exit code. `variable` reads the environment.
+int run_kvctl(const std::vector<std::string>& args, Context& context,
+              const std::function<const char*(const char*)>& variable);
+
+}  // namespace kv::kvctl

@@ -1,0 +1,117 @@
+#include "kvctl/globals.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "kvctl/go_format.h"
+
+namespace kv::kvctl {
+namespace {
+
+// At least a millisecond: zero would mean "the default" to the client.
+std::chrono::milliseconds to_ms(std::chrono::nanoseconds duration) {
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(duration), std::chrono::milliseconds(1));
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  return begin == text.npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+}  // namespace
+
+void Globals::declare(Flags& flags) {
+  flags.add("endpoints", endpoints, "servers to talk to; when one fails, the next is taken");
+  flags.add("write-out,w", write_out, "output format: simple, fields, json, protobuf or table");
+  flags.add("hex", hex, "print bytes as hexadecimal escapes");
+  flags.add("dial-timeout", dial_timeout, "how long to wait for a connection to some endpoint");
+  flags.add("command-timeout", command_timeout, "how long a command may take in all");
+  flags.add("keepalive-time", keepalive_time, "ping a silent connection this often (10s at least)");
+  flags.add("keepalive-timeout", keepalive_timeout, "give a connection up when a ping isn't answered for this long");
+  flags.add("max-request-bytes", request_bytes_max, "largest request to send (0: 2 MiB)");
+  flags.add("max-recv-bytes", receive_bytes_max, "largest answer to take (0: 2 GiB)");
+  flags.add("insecure-transport", insecure_transport, "no TLS for endpoints without a scheme");
+  flags.add("insecure-skip-tls-verify", insecure_skip_tls_verify, "take any server certificate: for tests only");
+  flags.add("cacert", cacert, "CA certificates to verify servers with");
+  flags.add("cert", cert, "this client's TLS certificate");
+  flags.add("key", key, "the key of --cert");
+  flags.add("user", user, "name, or name:password");
+  flags.add("password", password, "password of --user");
+  flags.add("auth-jwt-token", token, "token to show instead of --user");
+  flags.add("debug", debug, "log what the transport does to standard error");
+}
+
+std::variant<std::monostate, Exit> Globals::read_environment(Flags& flags,
+                                                             const std::function<const char*(const char*)>& variable) {
+  for (const Flag& flag : flags.all()) {
+    if (flags.changed(flag.name)) continue;
+    std::string name = flag.name;
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(c == '-' ? '_' : std::toupper(c)); });
+    for (const std::string prefix : {"KVCTL_", "ETCDCTL_"}) {
+      const char* text = variable((prefix + name).c_str());
+      if (text == nullptr || *text == '\0') continue;
+      if (const auto error = flags.set(flag, text)) {
+        return Exit{kExitError, *error, "The value comes from the environment: " + prefix + name + "."};
+      }
+      break;
+    }
+  }
+  return {};
+}
+
+std::variant<std::unique_ptr<Printer>, Exit> Context::printer() const {
+  auto made = make_printer(globals.write_out, globals.hex, out, err);
+  if (made) return made;
+  return bad_feature("unsupported output format", "--write-out takes simple, fields, json, protobuf or table.");
+}
+
+std::variant<std::unique_ptr<Printer>, Exit> Context::printer_for(Printed kind) const {
+  auto made = printer();
+  if (std::holds_alternative<Exit>(made) || std::get<0>(made)->can_print(kind)) return made;
+  return bad_feature(globals.write_out + " not supported as output format",
+                     kind == Printed::kKeyValues ? "Keys and values are printed as simple, fields, json or protobuf."
+                                                 : "Endpoints are printed as simple, fields, json or table.");
+}
+
+std::variant<std::unique_ptr<Client>, Exit> Context::client_for(std::vector<std::string> endpoints) const {
+  ClientOptions options;
+  options.endpoints = std::move(endpoints);
+  for (auto& endpoint : options.endpoints) endpoint = trimmed(endpoint);
+  if (options.endpoints.empty()) {
+    return bad_args("no available endpoints", "Name at least one with --endpoints.");
+  }
+  options.dial_timeout = to_ms(globals.dial_timeout);
+  options.call_timeout = to_ms(globals.command_timeout);
+  options.keepalive_time = std::chrono::ceil<std::chrono::milliseconds>(globals.keepalive_time);
+  options.keepalive_timeout = to_ms(globals.keepalive_timeout);
+  if (globals.request_bytes_max > 0) options.send_bytes_max = static_cast<size_t>(globals.request_bytes_max);
+  if (globals.receive_bytes_max > 0) options.receive_bytes_max = static_cast<size_t>(globals.receive_bytes_max);
+  options.tls.ca_file = globals.cacert;
+  options.tls.cert_file = globals.cert;
+  options.tls.key_file = globals.key;
+  options.tls.always = !globals.insecure_transport;
+  options.tls.insecure_skip_verify = globals.insecure_skip_tls_verify;
+  options.token = globals.token;
+  if (globals.token.empty()) {
+    options.user = globals.user;
+    options.password = globals.password;
+    const size_t colon = globals.user.find(':');
+    if (globals.password.empty() && colon != globals.user.npos) {
+      options.user = globals.user.substr(0, colon);
+      options.password = globals.user.substr(colon + 1);
+    }
+    if (!options.user.empty() && options.password.empty()) {
+      return bad_args("no password for user " + go_quote(options.user),
+                      "Give it with --password, --user name:password or KVCTL_PASSWORD.");
+    }
+  }
+  auto made = Client::create(std::move(options));
+  if (!made.ok()) return bad_args(made.status().text());
+  return std::move(made).value();
+}
+
+client::CallOptions Context::call_options() const { return {.timeout = to_ms(globals.command_timeout)}; }
+
+}  // namespace kv::kvctl

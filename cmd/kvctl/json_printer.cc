@@ -1,0 +1,245 @@
+// JSON as Go's encoding/json makes it from etcd's messages: bytes in base64, numbers as numbers, fields in the order
+// of the .proto files, empty ones left out.
+#include <optional>
+#include <ostream>
+#include <utility>
+#include <variant>
+
+#include "kvctl/go_format.h"
+#include "kvctl/printer.h"
+
+namespace kv::kvctl {
+namespace {
+
+// An object under construction; a field that is zero or empty is left out unless it is set by raw().
+class Object {
+ public:
+  void raw(std::string_view name, std::string_view json) {
+    out_ += out_.size() > 1 ? ",\"" : "\"";
+    out_ += name;
+    out_ += "\":";
+    out_ += json;
+  }
+  template <typename Integer>
+  void number(std::string_view name, Integer value) {
+    if (value != 0) raw(name, std::to_string(value));
+  }
+  void boolean(std::string_view name, bool value) {
+    if (value) raw(name, "true");
+  }
+  void text(std::string_view name, std::string_view value) {
+    if (!value.empty()) raw(name, go_json_string(value));
+  }
+  void bytes(std::string_view name, std::string_view value) {
+    if (!value.empty()) raw(name, '"' + base64(value) + '"');
+  }
+  template <typename List, typename ToJson>
+  void list(std::string_view name, const List& items, ToJson to_json) {
+    if (!items.empty()) raw(name, array(items, to_json));
+  }
+  void optional(std::string_view name, const std::optional<std::string>& json) {
+    if (json) raw(name, *json);
+  }
+  std::string done() && { return std::move(out_) + '}'; }
+
+  template <typename List, typename ToJson>
+  static std::string array(const List& items, ToJson to_json) {
+    std::string out = "[";
+    for (const auto& item : items) {
+      if (out.size() > 1) out += ',';
+      out += to_json(item);
+    }
+    return out + ']';
+  }
+
+ private:
+  std::string out_ = "{";
+};
+
+std::optional<std::string> header(const client::ResponseHeader& from) {
+  if (from == client::ResponseHeader{}) return std::nullopt;
+  Object o;
+  o.number("cluster_id", from.cluster_id);
+  o.number("member_id", from.member_id);
+  o.number("revision", from.revision);
+  o.number("raft_term", from.raft_term);
+  return std::move(o).done();
+}
+
+std::string key_value(const client::KeyValue& from) {
+  Object o;
+  o.bytes("key", from.key);
+  o.number("create_revision", from.create_revision);
+  o.number("mod_revision", from.mod_revision);
+  o.number("version", from.version);
+  o.bytes("value", from.value);
+  o.number("lease", from.lease);
+  return std::move(o).done();
+}
+
+std::string json(const client::GetResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.list("kvs", from.kvs, key_value);
+  o.boolean("more", from.more);
+  o.number("count", from.count);
+  return std::move(o).done();
+}
+
+std::string json(const client::PutResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  if (from.prev_kv) o.raw("prev_kv", key_value(*from.prev_kv));
+  return std::move(o).done();
+}
+
+std::string json(const client::RemoveResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.number("deleted", from.deleted);
+  o.list("prev_kvs", from.prev_kvs, key_value);
+  return std::move(o).done();
+}
+
+std::string json(const client::TxnResponse& from);
+
+std::string op_response(const client::OpResponse& from) {
+  Object answer;
+  if (const auto* got = std::get_if<client::GetResponse>(&from.answer)) answer.raw("response_range", json(*got));
+  if (const auto* done = std::get_if<client::PutResponse>(&from.answer)) answer.raw("response_put", json(*done));
+  if (const auto* removed = std::get_if<client::RemoveResponse>(&from.answer)) {
+    answer.raw("response_delete_range", json(*removed));
+  }
+  if (const auto* nested = std::get_if<client::TxnResponse>(&from.answer)) answer.raw("response_txn", json(*nested));
+  Object o;
+  o.raw("Response", std::move(answer).done());
+  return std::move(o).done();
+}
+
+std::string json(const client::TxnResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.boolean("succeeded", from.succeeded);
+  o.list("responses", from.responses, op_response);
+  return std::move(o).done();
+}
+
+std::string member(const client::Member& from, bool with_hex) {
+  Object o;
+  if (with_hex) {
+    o.raw("ID", '"' + hex(from.id) + '"');
+  } else {
+    o.number("ID", from.id);
+  }
+  o.text("name", from.name);
+  o.list("peerURLs", from.peer_urls, go_json_string);
+  o.list("clientURLs", from.client_urls, go_json_string);
+  o.boolean("isLearner", from.is_learner);
+  return std::move(o).done();
+}
+
+std::string json(const client::MemberListResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.list("members", from.members, [](const auto& m) { return member(m, false); });
+  return std::move(o).done();
+}
+
+// --hex changes ids here and nowhere else in this format.
+std::string json_hex(const client::MemberListResponse& from) {
+  Object h;
+  h.raw("cluster_id", '"' + hex(from.header.cluster_id) + '"');
+  h.raw("member_id", '"' + hex(from.header.member_id) + '"');
+  h.number("revision", from.header.revision);
+  h.number("raft_term", from.header.raft_term);
+  Object o;
+  o.raw("header", std::move(h).done());
+  o.raw("members", Object::array(from.members, [](const auto& m) { return member(m, true); }));
+  return std::move(o).done();
+}
+
+std::string json(const client::MemberStatus& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.text("version", from.version);
+  o.number("dbSize", from.db_size);
+  o.number("leader", from.leader);
+  o.number("raftIndex", from.raft_index);
+  o.number("raftTerm", from.raft_term);
+  o.number("raftAppliedIndex", from.raft_applied_index);
+  o.list("errors", from.errors, go_json_string);
+  o.number("dbSizeInUse", from.db_size_in_use);
+  o.boolean("isLearner", from.is_learner);
+  o.text("storageVersion", from.storage_version);
+  o.number("dbSizeQuota", from.db_size_quota);
+  if (from.downgrade_info) {
+    Object d;
+    d.boolean("enabled", from.downgrade_info->enabled);
+    d.text("targetVersion", from.downgrade_info->target_version);
+    o.raw("downgradeInfo", std::move(d).done());
+  }
+  return std::move(o).done();
+}
+
+std::string json(const client::HashKvResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.number("hash", from.hash);
+  o.number("compact_revision", from.compact_revision);
+  o.number("hash_revision", from.hash_revision);
+  return std::move(o).done();
+}
+
+std::string endpoint_health(const EndpointHealth& from) {
+  Object o;
+  o.raw("endpoint", go_json_string(from.endpoint));
+  o.raw("health", from.health ? "true" : "false");
+  o.raw("took", go_json_string(go_duration(from.took)));
+  o.text("error", from.error);
+  return std::move(o).done();
+}
+
+class JsonPrinter final : public Printer {
+ public:
+  JsonPrinter(bool with_hex, std::ostream& out) : hex_(with_hex), out_(out) {}
+
+  bool can_print(Printed) const override { return true; }
+  void get(const client::GetResponse& response) override { out_ << json(response) << '\n'; }
+  void put(const client::PutResponse& response) override { out_ << json(response) << '\n'; }
+  void remove(const client::RemoveResponse& response) override { out_ << json(response) << '\n'; }
+  void txn(const client::TxnResponse& response) override { out_ << json(response) << '\n'; }
+  void members(const client::MemberListResponse& response) override {
+    out_ << (hex_ ? json_hex(response) : json(response)) << '\n';
+  }
+  void health(const std::vector<EndpointHealth>& endpoints) override { list(endpoints, endpoint_health); }
+  void status(const std::vector<EndpointStatus>& endpoints) override {
+    list(endpoints, [](const EndpointStatus& e) { return named(e.endpoint, "Status", json(e.status)); });
+  }
+  void hash_kv(const std::vector<EndpointHash>& endpoints) override {
+    list(endpoints, [](const EndpointHash& e) { return named(e.endpoint, "HashKV", json(e.hash)); });
+  }
+
+ private:
+  static std::string named(std::string_view endpoint, std::string_view name, std::string_view value) {
+    Object o;
+    o.raw("Endpoint", go_json_string(endpoint));
+    o.raw(name, value);
+    return std::move(o).done();
+  }
+  // A list in which nothing was put is null to Go.
+  template <typename List, typename ToJson>
+  void list(const List& items, ToJson to_json) {
+    out_ << (items.empty() ? "null" : Object::array(items, to_json)) << '\n';
+  }
+
+  const bool hex_;
+  std::ostream& out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Printer> make_json_printer(bool hex, std::ostream& out) {
+  return std::make_unique<JsonPrinter>(hex, out);
+}
+
+}  // namespace kv::kvctl

@@ -1,0 +1,63 @@
+// The output formats. Each prints the same answers; what can't be said in a format is refused before it is asked for.
+#pragma once
+
+#include <chrono>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/types.h"
+
+namespace kv::kvctl {
+
+enum class Printed : uint8_t { kKeyValues, kMembers, kEndpoints };
+
+struct EndpointHealth {
+  std::string endpoint{};
+  bool health = false;
+  std::chrono::nanoseconds took{};
+  std::string error{};
+};
+
+struct EndpointStatus {
+  std::string endpoint{};
+  client::MemberStatus status{};
+};
+
+struct EndpointHash {
+  std::string endpoint{};
+  client::HashKvResponse hash{};
+};
+
+class Printer {
+ public:
+  virtual ~Printer() = default;
+
+  virtual bool can_print(Printed kind) const = 0;
+  // For get --print-value-only; false where a format has no such form.
+  virtual bool set_value_only() { return false; }
+  // Whether a bare count is seen in this format.
+  virtual bool shows_count() const { return false; }
+
+  virtual void get(const client::GetResponse& response) = 0;
+  virtual void put(const client::PutResponse& response) = 0;
+  virtual void remove(const client::RemoveResponse& response) = 0;
+  virtual void txn(const client::TxnResponse& response) = 0;
+  virtual void members(const client::MemberListResponse& response) = 0;
+  virtual void health(const std::vector<EndpointHealth>& endpoints) = 0;
+  virtual void status(const std::vector<EndpointStatus>& endpoints) = 0;
+  virtual void hash_kv(const std::vector<EndpointHash>& endpoints) = 0;
+};
+
+// Null for a format that doesn't exist. With `hex`, bytes are printed as \x61. The streams outlive the printer.
+std::unique_ptr<Printer> make_printer(std::string_view format, bool hex, std::ostream& out, std::ostream& err);
+
+std::unique_ptr<Printer> make_simple_printer(bool hex, std::ostream& out, std::ostream& err);
+std::unique_ptr<Printer> make_fields_printer(bool hex, std::ostream& out);
+std::unique_ptr<Printer> make_json_printer(bool hex, std::ostream& out);
+std::unique_ptr<Printer> make_protobuf_printer(std::ostream& out);
+std::unique_ptr<Printer> make_table_printer(std::ostream& out);
+
+}  // namespace kv::kvctl

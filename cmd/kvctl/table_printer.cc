@@ -1,0 +1,34 @@
+#include <ostream>
+
+#include "base/check.h"
+#include "kvctl/printer.h"
+#include "kvctl/rows.h"
+
+namespace kv::kvctl {
+namespace {
+
+class TablePrinter final : public Printer {
+ public:
+  explicit TablePrinter(std::ostream& out) : out_(out) {}
+
+  bool can_print(Printed kind) const override { return kind != Printed::kKeyValues; }
+  void get(const client::GetResponse&) override { refuse(); }
+  void put(const client::PutResponse&) override { refuse(); }
+  void remove(const client::RemoveResponse&) override { refuse(); }
+  void txn(const client::TxnResponse&) override { refuse(); }
+  void members(const client::MemberListResponse& response) override { out_ << boxed(member_rows(response)); }
+  void health(const std::vector<EndpointHealth>& endpoints) override { out_ << boxed(health_rows(endpoints)); }
+  void status(const std::vector<EndpointStatus>& endpoints) override { out_ << boxed(status_rows(endpoints)); }
+  void hash_kv(const std::vector<EndpointHash>& endpoints) override { out_ << boxed(hash_rows(endpoints)); }
+
+ private:
+  [[noreturn]] static void refuse() { check_failed(__FILE__, __LINE__, "can_print()", "asked to print what it can't"); }
+
+  std::ostream& out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Printer> make_table_printer(std::ostream& out) { return std::make_unique<TablePrinter>(out); }
+
+}  // namespace kv::kvctl
