@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/random.h"
 
 namespace kv::chaos {
 namespace {
@@ -45,6 +46,8 @@ void Writers::write(int thread) {
   std::vector<std::unique_ptr<harness::Client>> clients;
   for (int i = 0; i < cluster_.size(); ++i) clients.push_back(cluster_.connect(i));
   const auto first = static_cast<uint32_t>(thread) * options_.keys_per_thread;
+  // Without chance here all writers would give up and go on in step, and a gap be seen in steps too.
+  Random random(static_cast<uint64_t>(thread));
   for (uint32_t turn = 0; !stopping_; ++turn) {
     const uint32_t key = first + turn % options_.keys_per_thread;
     const int64_t sequence = ++attempts_[key];
@@ -52,9 +55,11 @@ void Writers::write(int thread) {
     request.set_key(key_name(key));
     request.set_value(value_of(key, sequence, options_.value_bytes));
     pb::PutResponse response;
+    const auto half = static_cast<uint64_t>(options_.timeout.count()) / 2;
+    const milliseconds patience(half + random.below(half));
     const auto started = Clock::now();
     const grpc::Status status =
-        clients[static_cast<size_t>(member)]->kv->Put(harness::within(options_.timeout).get(), request, &response);
+        clients[static_cast<size_t>(member)]->kv->Put(harness::within(patience).get(), request, &response);
     const auto ended = Clock::now();
     const std::lock_guard lock(mutex_);
     if (status.ok()) {
@@ -62,7 +67,7 @@ void Writers::write(int thread) {
       ++acknowledged_;
     } else {
       ++refusals_[std::to_string(status.error_code()) + " " + status.error_message()];
-      member = (member + 1) % cluster_.size();
+      member = static_cast<int>(random.below(static_cast<uint64_t>(cluster_.size())));
     }
   }
 }

@@ -29,14 +29,14 @@ struct WriterOptions {
   int threads = 16;
   uint32_t keys_per_thread = 20;
   size_t value_bytes = 256;
-  milliseconds timeout{250};  // of one write; what is not answered by then may have happened or not
+  milliseconds timeout{250};  // of one write at most; what is not answered by then may have happened or not
 };
 
 std::string key_name(uint32_t key);
 std::string value_of(uint32_t key, int64_t sequence, size_t bytes);
 
 // Each thread writes keys of its own, one at a time and each with a new value; it stays with one member while that
-// answers and goes to the next when it doesn't. A write without an answer is never sent again.
+// answers and goes to any when it doesn't. A write without an answer is never sent again.
 class Writers {
  public:
   Writers(harness::Cluster& cluster, WriterOptions options);
