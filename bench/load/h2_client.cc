@@ -1,4 +1,4 @@
-#include "load/h2_client.h"
+#include "bench/load/h2_client.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "load/h2_frames.h"
+#include "bench/load/h2_frames.h"
 
 namespace kv::load {
 namespace {

@@ -5,13 +5,15 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
-#include "load/h2_client.h"
-#include "load/histogram.h"
-#include "load/workload.h"
+#include "bench/load/h2_client.h"
+#include "bench/load/histogram.h"
+#include "bench/load/workload.h"
 
 namespace kv::load {
 namespace {
@@ -26,6 +28,7 @@ struct Options {
   uint64_t errors_max = 0;
   double patience_s = 10;
   bool json = false;
+  std::vector<int> server_pids;  // whose CPU time is measured too
   WorkloadOptions workload;
 };
 
@@ -34,6 +37,25 @@ int64_t now_ns() {
       .count();
 }
 int64_t ns(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
+
+// User and system time that the processes have used; those that can't be read count as nothing.
+double cpu_s(const std::vector<int>& pids) {
+  double ticks = 0;
+  for (const int pid : pids) {
+    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+    std::string stat;
+    std::getline(in, stat);
+    // The name, in parentheses, may hold anything; utime and stime are fields 14 and 15 of the line.
+    std::istringstream fields(stat.substr(std::min(stat.size(), stat.rfind(')') + 1)));
+    std::string skipped;
+    for (int i = 3; i < 14; ++i) fields >> skipped;
+    double user = 0;
+    double system = 0;
+    fields >> user >> system;
+    ticks += user + system;
+  }
+  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
 
 // More failed calls than these, or silence: the run says nothing about speed and ends.
 struct Failed : std::runtime_error {
@@ -67,7 +89,9 @@ class Load {
   void reset_figures() {
     histogram_ = std::make_unique<LatencyHistogram>();
     measured_from_ns_ = now_ns();
+    cpu_from_s_ = cpu_s(options_.server_pids);
   }
+  double server_cpu_s() const { return cpu_s(options_.server_pids) - cpu_from_s_; }
   const LatencyHistogram& histogram() const { return *histogram_; }
   double measured_s() const { return static_cast<double>(last_answer_ns_ - measured_from_ns_) / 1e9; }
   const std::map<std::string, uint64_t>& errors() const { return errors_; }
@@ -159,6 +183,7 @@ class Load {
   std::vector<bool> wants_write_;
   std::unique_ptr<LatencyHistogram> histogram_ = std::make_unique<LatencyHistogram>();
   int64_t measured_from_ns_ = 0;
+  double cpu_from_s_ = 0;
   int64_t last_answer_ns_ = 0;
   std::map<std::string, uint64_t> errors_;
   uint64_t error_count_ = 0;
@@ -179,6 +204,7 @@ void report(const Options& options, const Load& load) {
                                 {"seconds", load.measured_s()},
                                 {"calls", latency.count()},
                                 {"calls_per_s", rate},
+                                {"server_cpu_s", load.server_cpu_s()},
                                 {"latency_us",
                                  {{"mean", us(latency.mean_ns())},
                                   {"p50", quantile_us(0.5)},
@@ -252,6 +278,7 @@ int main(int argc, char** argv) {
   app.add_option("--errors-max", options.errors_max,
                  "failed calls that are borne; one more ends the run with exit code 1");
   app.add_option("--patience", options.patience_s, "seconds without an answer after which the run has failed");
+  app.add_option("--server-pids", options.server_pids, "processes whose CPU time is measured too")->delimiter(',');
   app.add_flag("--json", options.json, "one JSON object instead of text");
   CLI11_PARSE(app, argc, argv);
   return kv::load::run(std::move(options));

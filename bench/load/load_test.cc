@@ -4,8 +4,8 @@
 
 #include <thread>
 
+#include "bench/load/histogram.h"
 #include "harness/cluster.h"
-#include "load/histogram.h"
 
 namespace kv::load {
 namespace {

@@ -14,7 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "load/h2_frames.h"
+#include "bench/load/h2_frames.h"
 
 namespace kv::load {
 namespace {

@@ -1,0 +1,31 @@
+# `cmake --install` and the .deb (`cpack -G DEB` in the build folder). Only what exists is installed, so that a tree
+# without the daemon still configures.
+include(GNUInstallDirs)
+
+foreach(program kvd kvctl)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md
+  DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME kvd)
+set(CPACK_PACKAGE_VENDOR "kvd")
+set(CPACK_PACKAGE_CONTACT "The kvd maintainers <kvd@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION database)
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "${PROJECT_DESCRIPTION}
+ kvd keeps a cluster's configuration and the addresses of its services, agrees on every
+ change by Raft, and answers etcd's v3 API, so that etcd's clients work without a change.
+ .
+ This package holds the daemon, kvd, and its command line client, kvctl.")
+# The libraries that the programs are linked with, as dpkg-shlibdeps finds them.
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+include(CPack)
