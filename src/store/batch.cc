@@ -251,6 +251,8 @@ Status Batch::finish(Status status) {
     if (next_sub_ > 0) ++revision_;
   } else {
     changes_.truncate(changes_before_);
+    // Not an answer that every member gives: this one would go its own way from here.
+    if (status.code() == Code::kInternal || status.code() == Code::kDataLoss) failure_ = status;
   }
   next_sub_ = 0;
   changes_before_ = changes_.size();
@@ -350,6 +352,7 @@ void Batch::delete_record(std::string_view name) {
 Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
   KV_CHECK(!spent_, "a batch is committed once");
   spent_ = true;
+  KV_RETURN_IF_ERROR(failure_);
   Database& database = *context_.database;
   // Ascending, so that each insert into the memtable finds its way from the last one's.
   const std::vector<uint32_t> newest_changes = changes_.newest_by_key();

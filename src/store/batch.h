@@ -185,6 +185,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   uint32_t next_sub_ = 0;      // of the command that runs
   size_t changes_before_ = 0;  // ... and how many changes there were before it
   bool spent_ = false;
+  Status failure_;  // of a read of the state; commit() answers it
   rocksdb::PinnableSlice value_;
   std::optional<HistoryCursor> history_;
 };

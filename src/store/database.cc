@@ -4,6 +4,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/table_properties_collectors.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -48,6 +49,8 @@ rocksdb::ColumnFamilyOptions family_options(const StoreOptions& o, const std::sh
   cf.arena_block_size = std::clamp<size_t>(o.write_buffer_bytes / 64, 4 << 10, 1 << 20);
   cf.compression = rocksdb::kLZ4Compression;
   cf.level_compaction_dynamic_level_bytes = true;
+  // Files in which much is deleted are rewritten soon, so that scans don't step over the traces for long.
+  cf.table_properties_collector_factories.push_back(rocksdb::NewCompactOnDeletionCollectorFactory(128, 64));
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
   table.checksum = rocksdb::kXXH3;

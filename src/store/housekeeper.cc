@@ -250,9 +250,9 @@ Status Housekeeper::restore_counts(int64_t revision) {
   if (!found.ok()) return found.status();
   int64_t number = 0;
   const Status damaged{Code::kDataLoss, "state: the checkpoint of counts in meta is damaged"};
-  if (*found &&
-      (mark.size() != 16 || !decode_int64(std::string_view(mark).substr(0, 8), &number) ||
-       !decode_int64(std::string_view(mark).substr(8), &checkpoint_revision_) || checkpoint_revision_ > revision)) {
+  if (*found && (mark.size() != 16 || !decode_int64(std::string_view(mark).substr(0, 8), &number) ||
+                 !decode_int64(std::string_view(mark).substr(8), &checkpoint_revision_) ||
+                 checkpoint_revision_ > revision || checkpoint_revision_ < compaction_.done().main)) {
     return damaged;
   }
   checkpoint_ = static_cast<uint64_t>(number);
