@@ -1,6 +1,7 @@
 #include "api/raw_peer.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -43,6 +44,8 @@ std::string find(const Fields& fields, const std::string& name) {
 
 RawPeer::RawPeer(uint16_t port, int receive_buffer) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
   if (receive_buffer > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  const int on = 1;
+  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -116,9 +119,11 @@ struct RawHttp2::Inflater {
   nghttp2_hd_inflater* inflater = nullptr;
 };
 
-RawHttp2::RawHttp2(uint16_t port, std::string_view settings, int receive_buffer)
+RawHttp2::RawHttp2(uint16_t port, std::string_view settings, int receive_buffer, std::string_view more)
     : peer_(port, receive_buffer), inflater_(std::make_unique<Inflater>()) {
-  peer_.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + encode_frame({.type = kSettings, .payload = std::string(settings)}));
+  peer_.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + encode_frame({.type = kSettings, .payload = std::string(settings)}) +
+             std::string(more));
+  next_of(kSettings);  // which it acknowledges; until then the server grants windows of 64 KiB
 }
 
 RawHttp2::~RawHttp2() = default;
@@ -145,6 +150,28 @@ bool RawHttp2::open_window(uint32_t stream, uint32_t bytes) {
 }
 
 std::optional<Frame> RawHttp2::next(int timeout_ms) {
+  if (skipped_.empty()) return read(timeout_ms);
+  Frame frame = std::move(skipped_.front());
+  skipped_.pop_front();
+  return frame;
+}
+
+std::optional<Frame> RawHttp2::next_of(FrameType type, int timeout_ms) {
+  for (auto at = skipped_.begin(); at != skipped_.end(); ++at) {
+    if (at->type != type) continue;
+    Frame frame = std::move(*at);
+    skipped_.erase(at);
+    return frame;
+  }
+  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (auto frame = read(remaining_ms(deadline))) {
+    if (frame->type == type) return frame;
+    skipped_.push_back(*std::move(frame));
+  }
+  return std::nullopt;
+}
+
+std::optional<Frame> RawHttp2::read(int timeout_ms) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   constexpr size_t kHead = 9;
   while (true) {
@@ -165,15 +192,6 @@ std::optional<Frame> RawHttp2::next(int timeout_ms) {
     if (more.empty()) return std::nullopt;
     buffer_ += more;
   }
-}
-
-std::optional<Frame> RawHttp2::next_of(FrameType type, int timeout_ms) {
-  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
-  while (auto frame = next(remaining_ms(deadline))) {
-    if (frame->type == type) return frame;
-    if (frame->type == kHeaders) decode(*frame);
-  }
-  return std::nullopt;
 }
 
 Fields RawHttp2::decode(const Frame& headers) {
@@ -221,6 +239,8 @@ Reply RawHttp2::read_reply(uint32_t stream) {
 
 Reply RawHttp2::call(uint32_t stream, const std::string& path, std::string_view body, const Fields& extra) {
   send_headers(stream, grpc_fields(path, extra), kEndHeaders);
+  constexpr size_t kMaxFrame = 16384;
+  for (; body.size() > kMaxFrame; body.remove_prefix(kMaxFrame)) send_data(stream, body.substr(0, kMaxFrame));
   send_data(stream, body, kEndStream);
   return read_reply(stream);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,8 +80,8 @@ struct Reply {
 // HTTP/2 by hand: frames are what the test says, nothing is checked or paced.
 class RawHttp2 {
  public:
-  // Sends the preface and `settings` (a SETTINGS payload).
-  explicit RawHttp2(uint16_t port, std::string_view settings = {}, int receive_buffer = 0);
+  // Sends the preface, `settings` (a SETTINGS payload) and `more` in one go, and takes the server's SETTINGS.
+  explicit RawHttp2(uint16_t port, std::string_view settings = {}, int receive_buffer = 0, std::string_view more = {});
   ~RawHttp2();
 
   RawPeer& peer() { return peer_; }
@@ -95,7 +96,7 @@ class RawHttp2 {
   // The next frame; nothing at the end of the connection or after `timeout_ms`. Acknowledges the server's SETTINGS
   // by itself.
   std::optional<Frame> next(int timeout_ms = kPatienceMs);
-  // The next frame of that type; others are dropped.
+  // The next frame of that type, out of turn: the others wait for next(). Not for HEADERS.
   std::optional<Frame> next_of(FrameType type, int timeout_ms = kPatienceMs);
   // Decodes a whole header block. Every block must be decoded, in order.
   Fields decode(const Frame& headers);
@@ -107,7 +108,10 @@ class RawHttp2 {
 
  private:
   struct Inflater;
+  std::optional<Frame> read(int timeout_ms);
+
   RawPeer peer_;
+  std::deque<Frame> skipped_;
   std::string buffer_;
   std::unique_ptr<Inflater> inflater_;
 };

@@ -110,7 +110,6 @@ class NgHttp2Session final : public Http2Session {
   void refuse(int32_t id, std::span<const HeaderField> fields);
   void refuse_grpc(int32_t id, const Status& status, int http_status = 200);
   void attach(Http2Stream& stream, int32_t id);
-  void hold(Http2Stream& stream, ptrdiff_t bytes);
   ptrdiff_t max_held() const { return static_cast<ptrdiff_t>(core_->options.max_queued_bytes); }
   void end_stream(Http2Stream& stream);
   Http2Stream* find(int32_t id) {
@@ -136,7 +135,8 @@ class NgHttp2Session final : public Http2Session {
 
   Http2Stream* streams_ = nullptr;  // all that are open
   size_t open_streams_ = 0;
-  ptrdiff_t held_ = 0;
+  ptrdiff_t held_answers_ = 0;
+  ptrdiff_t held_requests_ = 0;
 
   RequestHead head_;  // of the block that is arriving; blocks never interleave
   HeadRules rules_;   // of the same
@@ -488,7 +488,8 @@ void NgHttp2Session::end_stream(Http2Stream& stream) {
   *stream.link_ = stream.next_;
   if (stream.next_ != nullptr) stream.next_->link_ = stream.link_;
   --open_streams_;
-  held_ -= stream.held_;
+  held_answers_ -= stream.held_answer_;
+  held_requests_ -= stream.held_request_;
   stream.session_ = nullptr;
   stream.on_closed();  // and destroys itself, as a rule
 }
@@ -575,23 +576,20 @@ void NgHttp2Session::consumed(Http2Stream& stream, size_t bytes) {
   host_.want_write();
 }
 
-void NgHttp2Session::hold(Http2Stream& stream, ptrdiff_t bytes) {
-  stream.held_ += bytes;
-  held_ += bytes;
-}
-
 void NgHttp2Session::hold_answer(Http2Stream& stream, ptrdiff_t bytes) {
-  hold(stream, bytes);
-  if (bytes <= 0 || held_ <= max_held() || dying_) return;
+  stream.held_answer_ += bytes;
+  held_answers_ += bytes;
+  if (bytes <= 0 || held_answers_ <= max_held() || dying_) return;
   log_warning("a client does not read its answers, closing its connection",
-              {{"peer", peer()}, {"queued_bytes", held_}});
+              {{"peer", peer()}, {"queued_bytes", held_answers_}});
   dying_ = true;
   host_.give_up();
 }
 
 bool NgHttp2Session::hold_request(Http2Stream& stream, ptrdiff_t bytes) {
-  hold(stream, bytes);
-  return bytes <= 0 || held_ <= max_held();
+  stream.held_request_ += bytes;
+  held_requests_ += bytes;
+  return bytes <= 0 || held_requests_ <= max_held();
 }
 
 ssize_t NgHttp2Session::on_read(int32_t, Http2Stream& stream, char* into, size_t room, uint32_t* flags) {

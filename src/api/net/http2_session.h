@@ -75,7 +75,8 @@ class Http2Stream {
   Http2Stream* next_ = nullptr;  // the session's list of open streams
   Http2Stream** link_ = nullptr;
   int32_t id_ = 0;
-  ptrdiff_t held_ = 0;
+  ptrdiff_t held_answer_ = 0;
+  ptrdiff_t held_request_ = 0;
   int64_t promised_ = -1;  // bytes of the body, by content-length; -1: not said
   int64_t received_ = 0;
   bool ending_ = false;    // the frame that ends the client's half has begun to arrive
@@ -100,9 +101,9 @@ class Http2Session : public Session {
   // `bytes` of on_data() need no more memory here: the client may send as many on this stream. (The connection's
   // window is the session's own matter.)
   virtual void consumed(Http2Stream& stream, size_t bytes) = 0;
-  // Memory of this stream that waits for the client: answers to be read, requests to be completed. What it still
-  // holds when it closes is given back by itself. hold_answer() ends a connection that holds too much;
-  // hold_request() says false then, and the stream should refuse.
+  // Memory of this stream that waits for the client: answers to be read, requests to be completed. Each sum has
+  // max_queued_bytes as its limit. What the stream still holds when it closes is given back by itself.
+  // hold_answer() ends a connection that holds too much; hold_request() says false then, and the stream refuses.
   virtual void hold_answer(Http2Stream& stream, ptrdiff_t bytes) = 0;
   [[nodiscard]] virtual bool hold_request(Http2Stream& stream, ptrdiff_t bytes) = 0;
 };
