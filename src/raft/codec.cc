@@ -135,8 +135,14 @@ class Writer {
     flags(m.pre_vote, m.transfer);
     varint(m.last_index);
     varint(m.last_term);
+    varint(m.commit);
+    varint(m.commit_term);
   }
-  void body(const VoteReply& m) { flags(m.pre_vote, m.granted); }
+  void body(const VoteReply& m) {
+    flags(m.pre_vote, m.granted);
+    varint(m.commit);
+    varint(m.commit_term);
+  }
   void body(const AppendRequest& m) {
     KV_CHECK(m.entries.size() <= kMaxEntriesPerMessage, "too many entries for one message");
     varint(m.previous_index);
@@ -314,11 +320,15 @@ class Reader {
     m.transfer = (f & 2) != 0;
     m.last_index = index();
     m.last_term = term();
+    m.commit = index();
+    m.commit_term = term();
   }
   void body(VoteReply& m) {
     const uint8_t f = flags(3);
     m.pre_vote = (f & 1) != 0;
     m.granted = (f & 2) != 0;
+    m.commit = index();
+    m.commit_term = term();
   }
   void body(AppendRequest& m) {
     m.previous_index = index();

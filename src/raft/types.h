@@ -101,16 +101,25 @@ struct SnapshotMeta {
 
 // 3.4, 9.6 (pre-vote). `transfer`: the election was asked for by the leader (3.10), so check-quorum's leader
 // stickiness does not apply.
+//
+// A request and a refusal name an entry that their sender knows to be committed; who has that very entry learns so
+// (commit_term 0: none is named). A configuration takes effect when its entry is committed and applied, so a member
+// that waits for that news may hold back others, or itself: the longer log may be with one who can't stand, because
+// it was removed, or was promoted and does not know it yet.
 struct VoteRequest {
   bool pre_vote = false;
   bool transfer = false;
   Index last_index;
   Term last_term;
+  Index commit;
+  Term commit_term;
   bool operator==(const VoteRequest&) const = default;
 };
 struct VoteReply {
   bool pre_vote = false;
   bool granted = false;
+  Index commit;
+  Term commit_term;
   bool operator==(const VoteReply&) const = default;
 };
 

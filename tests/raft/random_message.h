@@ -39,8 +39,8 @@ inline MessageBody random_body(Random& random, size_t kind, size_t max_payload) 
   const auto term = [&random] { return Term(random_number(random)); };
   const auto type = [&random] { return static_cast<EntryType>(random.below(3)); };
   switch (kind) {
-    case 0: return VoteRequest{coin(), coin(), index(), term()};
-    case 1: return VoteReply{coin(), coin()};
+    case 0: return VoteRequest{coin(), coin(), index(), term(), index(), term()};
+    case 1: return VoteReply{coin(), coin(), index(), term()};
     case 2: {
       AppendRequest append{Index(random_number(random) / 2), term(), index(), {}};
       const uint64_t count = random.below(8);

@@ -51,8 +51,8 @@ void Core::State::become_candidate(bool transfer) {
 }
 
 void Core::State::request_votes(bool pre_vote, bool transfer) {
-  const VoteRequest request{
-      .pre_vote = pre_vote, .transfer = transfer, .last_index = log_.last(), .last_term = log_.last_term()};
+  const VoteRequest request = with_commit(VoteRequest{
+      .pre_vote = pre_vote, .transfer = transfer, .last_index = log_.last(), .last_term = log_.last_term()});
   for (const NodeId id : members(configuration_)) {
     if (id == options_.id || !is_voter(configuration_, id)) continue;
     if (pre_vote) {
@@ -107,7 +107,8 @@ void Core::State::on(const Message& message, const VoteRequest& request) {
   const bool free =
       hard_.vote == message.from || (!hard_.vote && !leader()) || (request.pre_vote && message.term > hard_.term);
   const bool granted = up_to_date && free;
-  const VoteReply reply{.pre_vote = request.pre_vote, .granted = granted};
+  VoteReply reply{.pre_vote = request.pre_vote, .granted = granted};
+  if (!granted) reply = with_commit(reply);
   if (request.pre_vote) {
     // Granted, it speaks of the term that was asked about. Refused, of our own, which may be news.
     send(message.from, granted ? message.term : hard_.term, reply);
@@ -118,6 +119,15 @@ void Core::State::on(const Message& message, const VoteRequest& request) {
   } else {
     send(message.from, reply);
   }
+}
+
+void Core::State::learn_commit(Index commit, Term term) {
+  // What one member knows to be committed is committed, whoever says it and however late; and by log matching, who has
+  // that very entry has all before it. A member may need this to learn its own place: of two voters one was removed
+  // or the other promoted, the one who knows of it has the shorter log or can't stand, and the other would wait for a
+  // leader for ever.
+  if (!term || is_leader() || installing_) return;
+  if (log_.matches(commit, term)) commit_to(commit);
 }
 
 void Core::State::on(const Message& message, const VoteReply& reply) {

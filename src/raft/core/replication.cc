@@ -72,7 +72,11 @@ void Core::State::send_appends(Peer& peer) {
 void Core::State::send_empty_append(Peer& peer) {
   const Index previous = peer.progress.next() - 1;
   const std::optional<Term> term = log_.term(previous);
-  if (!term) return;
+  if (!term) {
+    // What was on its way is lost and compacted meanwhile, and everything that the follower lacks with it.
+    offer_snapshot(peer);
+    return;
+  }
   peer.commit_told = std::max(peer.commit_told, std::min(hard_.commit, previous));
   send(peer.id,
        AppendRequest{.previous_index = previous, .previous_term = *term, .commit = hard_.commit, .entries = {}});

@@ -171,7 +171,9 @@ bool Core::State::plausible(const Message& message) const {
     return small(append->previous_index) && (append->previous_index || !append->previous_term) &&
            entries_plausible(*append, message.term);
   }
-  if (const auto* vote = std::get_if<VoteRequest>(&message.body)) return vote->last_term < message.term;
+  if (const auto* vote = std::get_if<VoteRequest>(&message.body))
+    return vote->last_term < message.term && small(vote->commit);
+  if (const auto* reply = std::get_if<VoteReply>(&message.body)) return small(reply->commit);
   if (const auto* reply = std::get_if<AppendReply>(&message.body)) {
     return small(reply->index) && small(reply->hint_index);
   }
@@ -184,6 +186,9 @@ bool Core::State::plausible(const Message& message) const {
 
 void Core::State::step(Message message) {
   if (!plausible(message)) return;
+  if (const auto* request = std::get_if<VoteRequest>(&message.body))
+    learn_commit(request->commit, request->commit_term);
+  if (const auto* reply = std::get_if<VoteReply>(&message.body)) learn_commit(reply->commit, reply->commit_term);
   if (message.term < hard_.term) {
     answer_stale(message);
     return;
@@ -208,7 +213,7 @@ void Core::State::answer_stale(const Message& message) {
     send(message.from, HeartbeatReply{});
   } else if (const auto* vote = std::get_if<VoteRequest>(&message.body)) {
     // A pre-candidate with the longer log but the lower term must learn the term, or nobody could win (9.6).
-    send(message.from, VoteReply{.pre_vote = vote->pre_vote, .granted = false});
+    send(message.from, with_commit(VoteReply{.pre_vote = vote->pre_vote, .granted = false}));
   } else if (const auto* read = std::get_if<ReadIndexRequest>(&message.body)) {
     send(message.from, ReadIndexReply{.id = read->id, .index = Index(0)});
   }

@@ -98,6 +98,14 @@ class Core::State {
   // term is ignored: it gets no answer, and its term is not taken over.
   bool must_ignore(NodeId candidate, bool pre_vote) const;
   void on(const Message& message, const VoteRequest& request);
+  // What a VoteRequest and a VoteReply say of the commit index, and what becomes of it.
+  template <typename Vote>
+  Vote with_commit(Vote vote) const {
+    vote.commit = hard_.commit;
+    vote.commit_term = log_.term(hard_.commit).value_or(Term(0));
+    return vote;
+  }
+  void learn_commit(Index commit, Term term);
   void on(const Message& message, const VoteReply& reply);
   void on(const Message& message, const TimeoutNow&);
   void check_quorum(Leader& leader);
