@@ -119,7 +119,8 @@ void Progress::snapshot_failed() {
 }
 
 void Progress::unreachable() {
-  if (state_ == ProgressState::kReplicate) probe();
+  // With nothing on its way nothing was lost: the logs are still known to agree up to next() - 1.
+  if (state_ == ProgressState::kReplicate && !inflight_.empty()) probe();
 }
 
 void Progress::tick(uint32_t limit) {
