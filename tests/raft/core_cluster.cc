@@ -96,6 +96,10 @@ bool Cluster::ready(NodeId id) {
   Node& n = node(id);
   if (!n.core || !n.core->has_ready()) return false;
   Ready ready = n.core->take_ready();
+  KV_CHECK(ready.soft_state || ready.hard_state || !ready.entries.empty() || !ready.messages.empty() ||
+               !ready.messages_after_persist.empty() || !ready.committed.empty() || !ready.reads.empty() ||
+               ready.snapshot_to_install,
+           "a Ready with nothing in it");
   const std::string me = to_string(id);
   if (ready.soft_state) {
     const SoftState& soft = *ready.soft_state;
@@ -120,6 +124,7 @@ bool Cluster::ready(NodeId id) {
     say(me + (ready.must_sync ? " syncs" : " writes") + write + (n.hold_disk ? " (the disk is slow)" : ""));
   }
   for (const ReadState& read : ready.reads) {
+    if (on_read) on_read(id, read);
     say(me + " read " + std::to_string(read.id) +
         (read.index ? " may be served at " + to_string(read.index) : " is refused"));
   }
@@ -165,6 +170,7 @@ size_t Cluster::apply(NodeId id, size_t limit) {
     n.machine.applied = entry.index;
     n.machine.applied_term = entry.term;
     line += " " + describe(entry);
+    if (on_apply) on_apply(id, entry);
     if (entry.type == EntryType::kConfigChange) {
       n.machine.configuration = n.core->apply_change(decode_config_change(*entry.data).value());
       line += " -> " + describe(n.machine.configuration);
@@ -184,6 +190,9 @@ void Cluster::install(NodeId id) {
   if (!running(n.install_from) || cut_.contains({n.install_from, id})) {
     fail_install(id);
     return;
+  }
+  // Writes stay in order: the log is not replaced before what was to be written has been.
+  while (persist(id)) {
   }
   // The machine as it is now, which may be further than what was offered.
   n.machine = node(n.install_from).machine;

@@ -73,6 +73,10 @@ class Cluster {
   std::vector<NodeId> ids() const;
   bool running(NodeId id) const;
 
+  // ---- what a test may watch ----
+  std::function<void(NodeId, const Entry&)> on_apply;
+  std::function<void(NodeId, const ReadState&)> on_read;
+
   // ---- one step ----
   // Takes one Ready and does with it what the node's holds allow. False when there was none.
   bool ready(NodeId id);

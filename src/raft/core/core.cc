@@ -15,7 +15,7 @@ Result<Index> Core::State::propose(Payload data) {
   KV_CHECK(data, "a proposal has bytes, if none then an empty string");
   const size_t bytes = Entry{.index = {}, .term = {}, .data = data}.bytes();
   if (Leader* leader = as_leader()) {
-    if (leader->transferee) return Status(Code::kUnavailable, "etcdserver: leader changed");
+    if (!takes_proposals(*leader)) return Status(Code::kUnavailable, "etcdserver: leader changed");
     if (leader->uncommitted_bytes > 0 && leader->uncommitted_bytes + bytes > options_.max_uncommitted_bytes) {
       return Status(Code::kResourceExhausted, "etcdserver: too many requests");
     }

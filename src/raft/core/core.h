@@ -174,7 +174,8 @@ class Core {
   // no longer makes sense changes nothing. Returns the configuration now in force.
   Configuration apply_change(const ConfigChange& change);
   // Log and state now begin at meta.index: that of the snapshot in Ready, or a later one of the same leader's. From
-  // the Ready to this call the log stands still: no entries are taken, written or handed out as committed.
+  // the Ready to this call the log stands still: no entries are taken or handed out as committed. Writes of that Ready
+  // and before come first; then the LogReader's log is replaced; then this call.
   void snapshot_installed(const SnapshotMeta& meta);
   void snapshot_failed();
   // The member's own log was truncated: a snapshot exists at `meta`, entries up to it may be gone from the LogReader.

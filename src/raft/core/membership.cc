@@ -23,7 +23,7 @@ Status Core::State::may_change(const Leader& leader) const {
 Result<Index> Core::State::propose_change(const ConfigChange& change) {
   Leader* leader = as_leader();
   if (!leader) return Status(Code::kFailedPrecondition, "etcdserver: not leader");
-  if (leader->transferee) return Status(Code::kUnavailable, "etcdserver: leader changed");
+  if (!takes_proposals(*leader)) return Status(Code::kUnavailable, "etcdserver: leader changed");
   KV_RETURN_IF_ERROR(may_change(*leader));
   if (const Result<Configuration> next = changed(configuration_, change); !next.ok()) return next.status();
   return append_own(*leader, EntryType::kConfigChange, std::make_shared<const std::string>(encode(change)));
@@ -56,10 +56,8 @@ void Core::State::adopt(Configuration configuration) {
   for (const NodeId id : members(configuration_)) {
     if (id != options_.id && !leader->peer(id)) leader->peers.push_back(make_peer(id));
   }
-  if (!is_voter(configuration_, options_.id)) {
-    resign_as_removed();
-    return;
-  }
+  leader->last_word = Index(0);
+  if (!is_voter(configuration_, options_.id)) retire(*leader);
   if (leader->transferee && !is_voter(configuration_, leader->transferee)) abort_transfer(*leader);
   // Fewer members may be a quorum now.
   advance_commit();
@@ -74,17 +72,27 @@ void Core::State::leave_joint_if_due() {
       std::make_shared<const std::string>(encode(ConfigChange{.changes = {}, .leave_joint = true, .context = {}})));
 }
 
-void Core::State::resign_as_removed() {
-  // 4.2.2: a leader that is no voter any more steps down once that is committed. The others hear of the commitment
-  // first: one who does not know of it asks for our vote in its next election, and we may be switched off by then.
-  // And the one who is furthest may stand at once, so that nobody waits for an election timeout.
-  Leader& leader = *as_leader();
+void Core::State::retire(Leader& leader) {
+  // 4.2.2: a leader that is no voter any more steps down once that is committed. Not at once, though: a voter that
+  // does not know of the commitment asks for our vote in its next election, and we may be switched off by then. So it
+  // leads on, without taking proposals, until a quorum of the others has answered a heartbeat that says it.
+  leader.last_word = hard_.commit;
+  for (Peer& peer : leader.peers) peer.told_round = 0;
+  send_heartbeats(leader);
+}
+
+void Core::State::resign_if_known(Leader& leader) {
+  const bool known = quorum_of(configuration_, [&](NodeId id) {
+    const Peer* peer = leader.peer(id);
+    return peer && peer->told_round && peer->confirmed_round >= peer->told_round;
+  });
+  if (!known) return;
+  // The one who is furthest may stand at once (3.10), so that nobody waits for an election timeout.
   const Peer* heir = nullptr;
-  for (Peer& peer : leader.peers) {
-    say_farewell(peer);
+  for (const Peer& peer : leader.peers) {
     if (is_voter(configuration_, peer.id) && (!heir || peer.progress.match() > heir->progress.match())) heir = &peer;
   }
-  if (heir && heir->progress.state() == ProgressState::kReplicate) send(heir->id, TimeoutNow{});
+  if (heir) send(heir->id, TimeoutNow{});
   become_follower(hard_.term, NodeId(0));
 }
 

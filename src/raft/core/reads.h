@@ -24,8 +24,10 @@ class ReadRounds {
   void add(Read read);
   size_t size() const { return waiting_.size() + confirming_.size(); }
 
-  // The number of the round that began last; 0: none yet. Heartbeats carry it.
+  // The present number, which heartbeats carry; 0: there was no round yet.
   uint64_t round() const { return round_; }
+  // Another number for the next heartbeats. Answers to it confirm the round under way too: they are later.
+  void renumber() { ++round_; }
   bool under_way() const { return !confirming_.empty(); }
   bool wants_round() const { return !under_way() && !waiting_.empty(); }
   // All that wait are part of it, at `commit`. Only when wants_round().

@@ -20,7 +20,8 @@ Peer Core::State::make_peer(NodeId id) const {
           .progress = Progress(log_.last() + 1, options_.max_inflight_appends, options_.max_inflight_bytes),
           .commit_told = Index(0),
           .confirmed_round = 0,
-          .recently_active = true};  // for one round of check-quorum, until it had a chance to answer
+          .recently_active = true,
+          .told_round = 0};  // for one round of check-quorum, until it had a chance to answer
 }
 
 Index Core::State::append_own(Leader& leader, EntryType type, Payload data) {
@@ -88,10 +89,12 @@ void Core::State::offer_snapshot(Peer& peer) {
 }
 
 void Core::State::send_heartbeats(Leader& leader) {
+  if (leader.last_word) leader.reads.renumber();
   for (Peer& peer : leader.peers) {
     // Not beyond `match`: what the follower has after it may not be what was committed (3.5).
     const Index commit = std::min(hard_.commit, peer.progress.match());
     peer.commit_told = std::max(peer.commit_told, commit);
+    if (leader.last_word && !peer.told_round && commit >= leader.last_word) peer.told_round = leader.reads.round();
     send(peer.id, Heartbeat{.commit = commit, .read_round = leader.reads.round()});
   }
 }
@@ -133,6 +136,7 @@ void Core::State::on(const Message& message, const HeartbeatReply& reply) {
   // it was lost: the follower refuses it then.
   if (peer->progress.heard()) send_empty_append(*peer);
   confirm_reads(*leader);
+  if (leader->last_word) resign_if_known(*leader);
 }
 
 void Core::State::on(const Message& message, const SnapshotReply& reply) {
@@ -156,7 +160,7 @@ void Core::State::on(const Message&, const Forward& forward) {
 // ---- the commit index -----------------------------------------------------------------------------------------
 
 void Core::State::advance_commit() {
-  const Leader& leader = *as_leader();
+  Leader& leader = *as_leader();
   const Index reached = quorum_index(configuration_, [&](NodeId id) {
     // 10.2.1: the leader counts itself only for what its own disk holds.
     if (id == options_.id) return log_.written();
@@ -167,7 +171,9 @@ void Core::State::advance_commit() {
   });
   // 3.6.2, figure 3.7: an entry of an earlier term may be on a majority and still be overwritten. Only an entry of
   // our own term is committed by counting; with it, all before it.
-  if (reached > hard_.commit && reached >= leader.term_start) commit_to(reached);
+  if (reached <= hard_.commit || reached < leader.term_start) return;
+  commit_to(reached);
+  if (!leader.last_word && !is_voter(configuration_, options_.id)) retire(leader);
 }
 
 void Core::State::commit_to(Index index) {
@@ -267,6 +273,8 @@ void Core::State::snapshot_installed(const SnapshotMeta& meta) {
   KV_CHECK(meta.index >= installing_->meta.index && meta.index >= hard_.commit, "the snapshot is older than asked for");
   KV_CHECK(valid(meta.configuration) && !meta.configuration.voters.empty(), "the snapshot has no configuration");
   installing_.reset();
+  // A state that is further than what was offered may be of a later term, whose leader we have not heard of.
+  if (meta.term > hard_.term) become_follower(meta.term, NodeId(0));
   log_.reset(meta.index, meta.term);
   hard_.commit = applied_ = handed_out_ = meta.index;
   applying_.clear();

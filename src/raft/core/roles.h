@@ -50,6 +50,7 @@ struct Peer {
   Index commit_told;             // the highest commit index that it can know from what was sent
   uint64_t confirmed_round = 0;  // the last round of reads that it has answered
   bool recently_active = false;  // since the last check of the quorum
+  uint64_t told_round = 0;       // the first round whose heartbeat said Leader::last_word; 0: none yet
 };
 
 struct Leader {
@@ -60,6 +61,8 @@ struct Leader {
   uint32_t heartbeat_elapsed = 0;
   NodeId transferee;  // 0: no transfer under way
   uint32_t transfer_elapsed = 0;
+  // Not 0: this leader is no voter any more, and steps down when a quorum knows this commit index (4.2.2).
+  Index last_word;
 
   Peer* peer(NodeId id) {
     for (Peer& peer : peers) {

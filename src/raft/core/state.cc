@@ -53,11 +53,17 @@ Core::State::State(const CoreOptions& options, const InitialState& initial, cons
            "a limit of 0 lets nothing through");
   KV_CHECK(valid(configuration_), "the configuration is not one");
   KV_CHECK(applied_ <= log_.last() && applied_ + 1 >= log_.first(), "the log does not continue the applied state");
-  KV_CHECK(log_.last_term() <= hard_.term, "the log is ahead of the term on disk");
   // The commit index on disk may lag behind what was applied.
   hard_.commit = std::max(hard_.commit, applied_);
   KV_CHECK(hard_.commit <= log_.last(), "committed entries are missing from the log");
   hard_handed_out_ = hard_;
+  if (log_.last_term() > hard_.term) {
+    // A crash came between the installation of a snapshot and the hard state that goes with it. No vote was given in
+    // that term: it would be on disk.
+    KV_CHECK(log_.first() > log_.last(), "the log is ahead of the term on disk");
+    hard_.term = log_.last_term();
+    hard_.vote = NodeId(0);
+  }
 
   const std::optional<Term> applied_term = log_.term(applied_);
   KV_CHECK(applied_term.has_value(), "the log does not know the term of the applied index");
@@ -141,7 +147,7 @@ void Core::State::tick() {
   }
   // A learner, say. It can't stand, but it can stop believing in a leader that is gone.
   reset_election_timer();
-  if (leader()) become_follower(hard_.term, NodeId(0));
+  if (leader() || role() != Role::kFollower) become_follower(hard_.term, NodeId(0));
 }
 
 void Core::State::tick_leader(Leader& leader) {

@@ -85,8 +85,11 @@ class Core::State {
   void tick_leader(Leader& leader);
 
   // ---- election.cc ----
-  // Whether this member may stand: a voter, not installing a snapshot, and no committed change is unapplied.
-  bool may_stand() const;
+  // Whether this member could lead: it knows who the voters are, is not installing a snapshot, and has applied every
+  // change that it knows to be committed.
+  bool able_to_lead() const;
+  // ... and is a voter, so that it stands when its timer runs out.
+  bool may_stand() const { return able_to_lead() && is_voter(configuration_, options_.id); }
   void stand(bool transfer);
   void become_pre_candidate();
   void become_candidate(bool transfer);
@@ -114,6 +117,10 @@ class Core::State {
   void continue_transfer(Leader& leader, const Peer& peer);
 
   // ---- replication.cc ----
+  // Not while leadership is being handed over, or on the way out of the configuration.
+  bool takes_proposals(const Leader& leader) const {
+    return !leader.transferee && is_voter(configuration_, options_.id);
+  }
   Index append_own(Leader& leader, EntryType type, Payload data);
   bool wants_append(const Peer& peer) const;
   void send_appends(Peer& peer);
@@ -141,7 +148,9 @@ class Core::State {
   Status may_change(const Leader& leader) const;
   void adopt(Configuration configuration);
   void leave_joint_if_due();
-  void resign_as_removed();
+  // This leader is no voter any more. It stays until a quorum knows so.
+  void retire(Leader& leader);
+  void resign_if_known(Leader& leader);
   // Before `peer` is lost from sight: what is committed, if that can still be said in one message.
   void say_farewell(Peer& peer);
 
