@@ -69,15 +69,18 @@ class LogLimit {
 // of links, which senders read.
 class AsioTransport final : public Transport, public Inbound::Host {
  public:
-  AsioTransport(const Options& options, OnMessages on_messages, OnUnreachable on_unreachable)
+  AsioTransport(const Options& options, OnMessages on_messages, OnUnreachable on_unreachable,
+                OnStreamLost on_stream_lost)
       : options_(options),
         on_messages_(std::move(on_messages)),
         on_unreachable_(std::move(on_unreachable)),
+        on_stream_lost_(std::move(on_stream_lost)),
         random_(draw()),
         tick_timer_(io_),
         accept_timer_(io_),
         lookup_(io_),
-        context_{io_, options_, draw(), join_urls(options_.advertise_urls), lookup_, on_unreachable_, random_} {}
+        context_{io_,     options_,        draw(),          join_urls(options_.advertise_urls),
+                 lookup_, on_unreachable_, on_stream_lost_, random_} {}
 
   ~AsioTransport() override {
     KV_CHECK(std::this_thread::get_id() != thread_.get_id(), "a transport can't be destroyed by its own callback");
@@ -344,6 +347,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
   const Options options_;
   OnMessages on_messages_;
   OnUnreachable on_unreachable_;
+  OnStreamLost on_stream_lost_;
 
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
@@ -389,9 +393,10 @@ Status check(const Transport::Options& options) {
 }  // namespace
 
 Result<std::unique_ptr<Transport>> Transport::start(const Options& options, OnMessages on_messages,
-                                                    OnUnreachable on_unreachable) {
+                                                    OnUnreachable on_unreachable, OnStreamLost on_stream_lost) {
   KV_RETURN_IF_ERROR(check(options));
-  auto transport = std::make_unique<AsioTransport>(options, std::move(on_messages), std::move(on_unreachable));
+  auto transport = std::make_unique<AsioTransport>(options, std::move(on_messages), std::move(on_unreachable),
+                                                   std::move(on_stream_lost));
   KV_RETURN_IF_ERROR(transport->listen());
   transport->run();
   return std::unique_ptr<Transport>(std::move(transport));

@@ -61,10 +61,13 @@ class Transport {
   // stream during which messages were dropped is whole again. Once per such turn, not per message. On the
   // transport's thread.
   using OnUnreachable = std::function<void(NodeId)>;
+  // The stream to that peer worked and has ended: its process is gone, or the network cut it. Stronger than silence,
+  // and sooner. On the transport's thread.
+  using OnStreamLost = std::function<void(NodeId)>;
 
   // Listens at once; InvalidArgument for a URL that is none, Unavailable when an address can't be bound.
   static Result<std::unique_ptr<Transport>> start(const Options& options, OnMessages on_messages,
-                                                  OnUnreachable on_unreachable);
+                                                  OnUnreachable on_unreachable, OnStreamLost on_stream_lost = {});
   // Stops: closes all, joins the thread. No callback runs after it.
   virtual ~Transport() = default;
 

@@ -198,6 +198,7 @@ void PeerLink::fail(std::string_view why) {
   }
   state_ = State::kWaiting;
   tell_unreachable();
+  if (was_connected && context_.on_stream_lost) context_.on_stream_lost(id_);
   if (state_ != State::kWaiting) return;
 
   const auto& options = context_.options;

@@ -33,6 +33,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
     std::string hello_urls;
     NameLookup& lookup;
     Transport::OnUnreachable& on_unreachable;
+    Transport::OnStreamLost& on_stream_lost;  // may be empty
     Random& random;
   };
 

@@ -495,6 +495,9 @@ void Engine::run(absl::AnyInvocable<void(raft::Core&)> work) { loop_->run(std::m
 void Engine::unreachable(raft::NodeId peer) {
   loop_->run([peer](raft::Core& core) { core.unreachable(peer); });
 }
+void Engine::stream_lost(raft::NodeId peer) {
+  loop_->run([peer](raft::Core& core) { core.stream_lost(peer); });
+}
 raft::SoftState Engine::soft_state() const {
   return {static_cast<raft::Role>(role_.load()), raft::NodeId(leader_.load())};
 }

@@ -75,6 +75,7 @@ class Engine {
   Status read(ReadReady& ready);
   void deliver(std::vector<raft::Message>&& messages);
   void unreachable(raft::NodeId peer);
+  void stream_lost(raft::NodeId peer);
   // Runs `work` on the engine's thread. Not called when the engine stops first.
   void run(absl::AnyInvocable<void(raft::Core&)> work);
 

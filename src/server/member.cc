@@ -86,7 +86,8 @@ class LocalMember final : public Member {
     make_engine(*configuration);
     auto transport = raft::Transport::start(
         transport_options, [this](std::vector<raft::Message>&& messages) { engine_->deliver(std::move(messages)); },
-        [this](raft::NodeId peer) { engine_->unreachable(peer); });
+        [this](raft::NodeId peer) { engine_->unreachable(peer); },
+        [this](raft::NodeId peer) { engine_->stream_lost(peer); });
     if (!transport.ok()) return transport.status();
     transport_ = std::move(*transport);
     connect_peers();

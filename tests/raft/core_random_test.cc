@@ -122,6 +122,7 @@ class Trouble {
         break;
       case 12:
         if (random_.one_in(4)) core.unreachable(other);
+        if (random_.one_in(8)) core.stream_lost(other);
         break;
       case 13:
         if (random_.one_in(30)) core.step_down();

@@ -264,6 +264,8 @@ void Scenario::run(const Words& words) {
     core.step_down();
   } else if (verb == "transfer") {
     core.transfer_leadership(node_id(word_at(words, 2)));
+  } else if (verb == "stream-lost") {
+    core.stream_lost(node_id(word_at(words, 2)));
   } else if (verb == "unreachable") {
     core.unreachable(node_id(word_at(words, 2)));
   } else if (verb == "propose") {

@@ -14,7 +14,7 @@
 //   stop N, start N, crash N                  what the disk has not confirmed is lost
 // Inputs
 //   tick N [COUNT], timeout N                 timeout: as many ticks as it takes until it stands for election
-//   campaign N, step-down N, transfer N TO, unreachable N PEER
+//   campaign N, step-down N, transfer N TO, unreachable N PEER, stream-lost N PEER
 //   propose N WORD..., propose-bytes N SIZE [COUNT], read N ID...
 //   change N [joint] add-voter=4 add-learner=5 remove=1, change N leave-joint
 //   compact N INDEX

@@ -243,6 +243,7 @@ void Core::snapshot_installed(const SnapshotMeta& meta) { state_->snapshot_insta
 void Core::snapshot_failed() { state_->snapshot_failed(); }
 void Core::log_compacted(const SnapshotMeta& meta) { state_->log_compacted(meta); }
 void Core::unreachable(NodeId peer) { state_->unreachable(peer); }
+void Core::stream_lost(NodeId peer) { state_->stream_lost(peer); }
 bool Core::has_ready() const { return state_->has_ready(); }
 Ready Core::take_ready() { return state_->take_ready(); }
 CoreStatus Core::status() const { return state_->status(); }

@@ -182,6 +182,10 @@ class Core {
   void log_compacted(const SnapshotMeta& meta);
   // The transport could not deliver to `peer`: go back to probing it.
   void unreachable(NodeId peer);
+  // The stream to `peer` has ended: its process died, say. A follower that loses its leader so stands soon instead of
+  // waiting for the silence to grow long. Only with pre-vote, which keeps the one that alone lost sight of a leader
+  // from disturbing it (9.6): the others, who hear from the leader, refuse.
+  void stream_lost(NodeId peer);
 
   // ---- outputs ----
   bool has_ready() const;

@@ -88,6 +88,16 @@ void Core::State::become_leader() {
   append_own(leader, EntryType::kNoop, std::make_shared<const std::string>());
 }
 
+void Core::State::stream_lost(NodeId peer) {
+  unreachable(peer);
+  const Follower* follower = std::get_if<Follower>(&role_);
+  if (!options_.pre_vote || !follower || !follower->leader || follower->leader != peer) return;
+  become_follower(hard_.term, NodeId(0));
+  // Soon, but not all at once: the others have lost it at the same moment.
+  election_elapsed_ = 0;
+  election_timeout_ = 1 + static_cast<uint32_t>(random_.below(1 + options_.election_ticks / 4));
+}
+
 // ---- voting ---------------------------------------------------------------------------------------------------
 
 bool Core::State::must_ignore(NodeId candidate, bool pre_vote) const {

@@ -45,6 +45,7 @@ class Core::State {
   void snapshot_failed();
   void log_compacted(const SnapshotMeta& meta);
   void unreachable(NodeId peer);
+  void stream_lost(NodeId peer);
   bool has_ready() const;
   Ready take_ready();
   CoreStatus status() const;
