@@ -183,14 +183,32 @@ inline std::string read_file(const std::string& name) {
 inline void write_file(const std::string& name, const std::string& content) {
   std::ofstream(name, std::ios::binary | std::ios::trunc) << content;
 }
-// What a crash of the process leaves: every file as it is now. RocksDB's own chatter is left out.
-inline void copy_log(const std::string& from, const std::string& to) {
-  std::filesystem::remove_all(to);
-  std::filesystem::create_directory(to);
-  std::filesystem::permissions(to, std::filesystem::perms::owner_all);
-  for (const auto& file : std::filesystem::directory_iterator(from)) {
+// Names and sizes of a directory's files, but for RocksDB's own chatter.
+inline std::vector<std::pair<std::string, uint64_t>> listing(const std::string& directory) {
+  std::vector<std::pair<std::string, uint64_t>> files;
+  for (const auto& file : std::filesystem::directory_iterator(directory)) {
     const std::string name = file.path().filename().string();
-    if (!name.starts_with("LOG")) std::filesystem::copy_file(file.path(), to + "/" + name);
+    std::error_code gone;
+    if (!name.starts_with("LOG")) files.emplace_back(name, std::filesystem::file_size(file.path(), gone));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+// What a crash of the process leaves: every file as it is now. A flush may run beside the copy; then it is made again.
+inline void copy_log(const std::string& from, const std::string& to) {
+  bool whole = false;
+  while (!whole) {
+    std::filesystem::remove_all(to);
+    std::filesystem::create_directory(to);
+    std::filesystem::permissions(to, std::filesystem::perms::owner_all);
+    const auto files = listing(from);
+    whole = true;
+    for (const auto& [name, size] : files) {
+      std::error_code error;
+      std::filesystem::copy_file(from + "/" + name, to + "/" + name, error);
+      whole = whole && !error;
+    }
+    whole = whole && listing(from) == files;
   }
 }
 inline std::vector<std::string> files_with(const std::string& directory, const std::string& part) {

@@ -7,6 +7,7 @@
 #include "raft/crash_file_system.h"
 #include "raft/log_fixture.h"
 #include "raft/log_store.h"
+#include "raft/no_sync_file_system.h"
 
 namespace kv::raft {
 namespace {
@@ -33,6 +34,7 @@ void power_fails(uint64_t seed) {
     ++images;
     LogStore::Options plain = log_options(image);
     plain.memtable_bytes = options.memtable_bytes;
+    plain.file_system = std::make_shared<NoSyncFileSystem>();
     auto opened = LogStore::open(plain);
     ASSERT_TRUE(opened.ok()) << opened.status().to_string();
     recovered = model_of(**opened);

@@ -84,6 +84,7 @@ TEST_F(LogStoreFailure, A_long_entry_that_fails_half_way_is_final) {
   log_ = open_log(options_);
   ASSERT_TRUE(log_);
   EXPECT_EQ(log_->last_index(), Index(1));
+  files_->hook = nullptr;
 }
 
 }  // namespace
