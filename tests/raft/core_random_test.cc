@@ -60,7 +60,20 @@ class Trouble {
     if (!testing::Test::HasFailure()) settle();
     if (testing::Test::HasFailure()) {
       // The last of it is what matters.
-      std::cerr << trace_.substr(trace_.size() - std::min<size_t>(trace_.size(), std::getenv("KVD_SEED") ? SIZE_MAX : 6000)) << "\n";
+      for (const NodeId id : cluster_.ids()) {
+        if (!cluster_.running(id)) continue;
+        const CoreStatus status = cluster_.node(id).core->status();
+        trace_ += to_string(id) + " is " + std::string(role_name(status.soft_state.role)) + " in term " +
+                  to_string(status.term) + ", commit " + to_string(status.commit) + " of " +
+                  to_string(status.last_index) + " " + Cluster::describe(status.configuration) + "\n";
+        for (const PeerStatus& peer : status.peers) {
+          trace_ += "  " + to_string(peer.id) + " state " + std::to_string(static_cast<int>(peer.state)) + " match " +
+                    to_string(peer.match) + " next " + to_string(peer.next) + "\n";
+        }
+      }
+      std::cerr << trace_.substr(trace_.size() -
+                                 std::min<size_t>(trace_.size(), std::getenv("KVD_SEED") ? SIZE_MAX : 6000))
+                << "\n";
     }
   }
 
@@ -251,8 +264,12 @@ class Trouble {
         if (cluster_.node(id).core->is_leader()) leader = id;
       }
       if (!leader) continue;
-      if (!final_ && !cluster_.node(leader).core->status().transferee) {
-        if (cluster_.node(leader).core->propose(payload()).ok()) final_ = proposals_;
+      // A leader that is deposed meanwhile may lose what it had appended: propose to each anew.
+      if (const Term term = cluster_.node(leader).core->term(); term != final_term_) {
+        if (cluster_.node(leader).core->propose(payload()).ok()) {
+          final_ = proposals_;
+          final_term_ = term;
+        }
         continue;
       }
       done = converged(leader);
@@ -297,6 +314,7 @@ class Trouble {
   uint64_t served_ = 0;
   uint64_t proposals_ = 0;
   uint64_t final_ = 0;
+  Term final_term_;
 };
 
 class RaftRandom : public testing::TestWithParam<uint64_t> {};
