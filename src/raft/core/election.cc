@@ -6,8 +6,8 @@ namespace kv::raft {
 
 // ---- standing -------------------------------------------------------------------------------------------------
 
-bool Core::State::able_to_lead() const {
-  if (installing_ || configuration_.voters.empty()) return false;
+bool Core::State::may_stand() const {
+  if (installing_ || !is_voter(configuration_, options_.id)) return false;
   // Configurations take effect when they are applied, so a member may lag behind the leader's. By at most one: the
   // entry of a change is only sent after the change before it was applied by a leader, and with a commit index
   // that says so. Who then stands only after having applied what it knows to be committed asks voters of whom any
@@ -128,13 +128,6 @@ void Core::State::on(const Message& message, const VoteRequest& request) {
     send_when_persisted(message.from, reply);
   } else {
     send(message.from, reply);
-  }
-  // A member that was removed, or is a learner now, does not stand by itself. But the others may not know yet that
-  // the change is committed, ask for its vote, and get none because its log is longer: then it is in their way, and
-  // it alone may have what ends the matter. It stands, brings them up to date and steps down (4.2.2).
-  if (!up_to_date && !leader() && std::holds_alternative<Follower>(role_) && !is_voter(configuration_, options_.id) &&
-      able_to_lead()) {
-    stand(/*transfer=*/false);
   }
 }
 

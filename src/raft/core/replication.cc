@@ -160,7 +160,7 @@ void Core::State::on(const Message&, const Forward& forward) {
 // ---- the commit index -----------------------------------------------------------------------------------------
 
 void Core::State::advance_commit() {
-  Leader& leader = *as_leader();
+  const Leader& leader = *as_leader();
   const Index reached = quorum_index(configuration_, [&](NodeId id) {
     // 10.2.1: the leader counts itself only for what its own disk holds.
     if (id == options_.id) return log_.written();
@@ -171,9 +171,7 @@ void Core::State::advance_commit() {
   });
   // 3.6.2, figure 3.7: an entry of an earlier term may be on a majority and still be overwritten. Only an entry of
   // our own term is committed by counting; with it, all before it.
-  if (reached <= hard_.commit || reached < leader.term_start) return;
-  commit_to(reached);
-  if (!leader.last_word && !is_voter(configuration_, options_.id)) retire(leader);
+  if (reached > hard_.commit && reached >= leader.term_start) commit_to(reached);
 }
 
 void Core::State::commit_to(Index index) {

@@ -145,7 +145,8 @@ void Core::State::tick() {
     campaign();
     return;
   }
-  // A learner, say. It can't stand, but it can stop believing in a leader that is gone.
+  // A learner, say. It can't stand, but it can stop believing in a leader that is gone; so does a candidate that has
+  // learned meanwhile of a committed change that it has not applied.
   reset_election_timer();
   if (leader() || role() != Role::kFollower) become_follower(hard_.term, NodeId(0));
 }
@@ -177,8 +178,9 @@ bool Core::State::plausible(const Message& message) const {
     return small(append->previous_index) && (append->previous_index || !append->previous_term) &&
            entries_plausible(*append, message.term);
   }
-  if (const auto* vote = std::get_if<VoteRequest>(&message.body))
+  if (const auto* vote = std::get_if<VoteRequest>(&message.body)) {
     return vote->last_term < message.term && small(vote->commit);
+  }
   if (const auto* reply = std::get_if<VoteReply>(&message.body)) return small(reply->commit);
   if (const auto* reply = std::get_if<AppendReply>(&message.body)) {
     return small(reply->index) && small(reply->hint_index);
@@ -192,9 +194,8 @@ bool Core::State::plausible(const Message& message) const {
 
 void Core::State::step(Message message) {
   if (!plausible(message)) return;
-  if (const auto* request = std::get_if<VoteRequest>(&message.body))
-    learn_commit(request->commit, request->commit_term);
-  if (const auto* reply = std::get_if<VoteReply>(&message.body)) learn_commit(reply->commit, reply->commit_term);
+  if (const auto* vote = std::get_if<VoteRequest>(&message.body)) learn_commit(vote->commit, vote->commit_term);
+  if (const auto* vote = std::get_if<VoteReply>(&message.body)) learn_commit(vote->commit, vote->commit_term);
   if (message.term < hard_.term) {
     answer_stale(message);
     return;

@@ -86,11 +86,8 @@ class Core::State {
   void tick_leader(Leader& leader);
 
   // ---- election.cc ----
-  // Whether this member could lead: it knows who the voters are, is not installing a snapshot, and has applied every
-  // change that it knows to be committed.
-  bool able_to_lead() const;
-  // ... and is a voter, so that it stands when its timer runs out.
-  bool may_stand() const { return able_to_lead() && is_voter(configuration_, options_.id); }
+  // Whether this member may stand: a voter, not installing a snapshot, and no committed change is unapplied.
+  bool may_stand() const;
   void stand(bool transfer);
   void become_pre_candidate();
   void become_candidate(bool transfer);
@@ -119,9 +116,7 @@ class Core::State {
 
   // ---- replication.cc ----
   // Not while leadership is being handed over, or on the way out of the configuration.
-  bool takes_proposals(const Leader& leader) const {
-    return !leader.transferee && is_voter(configuration_, options_.id);
-  }
+  static bool takes_proposals(const Leader& leader) { return !leader.transferee && !leader.last_word; }
   Index append_own(Leader& leader, EntryType type, Payload data);
   bool wants_append(const Peer& peer) const;
   void send_appends(Peer& peer);
