@@ -2,14 +2,13 @@
 
 #include <condition_variable>
 #include <deque>
-#include <map>
 #include <mutex>
 #include <thread>
-#include <unordered_map>
 
 #include "base/log.h"
 #include "base/thread.h"
 #include "server/errors.h"
+#include "server/read_queue.h"
 #include "server/stages.h"
 
 namespace kv::server {
@@ -83,8 +82,7 @@ class Engine::Loop {
     {
       const std::lock_guard lock(mutex_);
       if (closed_) return errors::stopped();
-      if (arrivals_.reads.size() + reads_waiting_.load(std::memory_order_relaxed) >= options_.max_waiting_reads)
-        return errors::too_many_requests();
+      if (arrivals_.reads.size() + reads_.size() >= options_.max_waiting_reads) return errors::too_many_requests();
       arrivals_.reads.push_back(std::move(ready));
       if (!arm_locked()) return {};
     }
@@ -143,11 +141,6 @@ class Engine::Loop {
              applied.empty();
     }
   };
-  // Reads that came together and share one confirmation.
-  struct ReadGroup {
-    std::vector<ReadReady> reads;
-    int64_t expires_ms = 0;
-  };
   // A command that waits for a leader.
   struct Held {
     std::string command;
@@ -202,7 +195,7 @@ class Engine::Loop {
     for (auto& work : arrived.work) work(core_);
     const int64_t expires_ms = now_ms_ + options_.request_timeout_ms;
     for (std::string& command : arrived.proposals) held_.push_back({std::move(command), expires_ms});
-    if (!arrived.reads.empty()) ask_read_index({std::move(arrived.reads), expires_ms});
+    if (!arrived.reads.empty()) core_.read_index(reads_.add(std::move(arrived.reads), expires_ms));
     arrived = Arrivals();
   }
 
@@ -219,10 +212,8 @@ class Engine::Loop {
   void on_tick() {
     core_.tick();
     while (!held_.empty() && held_.front().expires_ms <= now_ms_) held_.pop_front();
-    std::vector<ReadGroup> again;
-    again.swap(refused_reads_);
-    for (ReadGroup& group : again) ask_read_index(std::move(group));
-    expire_reads();
+    ask_again();
+    reads_.expire(now_ms_);
     ports_.calls->expire(now_ms_);
   }
 
@@ -285,11 +276,7 @@ class Engine::Loop {
     engine_.term_.store(status.term.value(), std::memory_order_relaxed);
     if (log) ports_.soft_state_changed(soft, status.term);
     // A new leader may know what the old one could not confirm.
-    if (before != soft.leader.value() && soft.leader) {
-      std::vector<ReadGroup> again;
-      again.swap(refused_reads_);
-      for (ReadGroup& group : again) ask_read_index(std::move(group));
-    }
+    if (before != soft.leader.value() && soft.leader) ask_again();
   }
 
   // ---- log stage ----
@@ -355,7 +342,7 @@ class Engine::Loop {
     if (failed_) return;
     applied_ = done.index;
     core_.applied(done.index);
-    serve_reads();
+    reads_.serve(applied_);
   }
 
   template <typename Put>
@@ -377,70 +364,17 @@ class Engine::Loop {
 
   // ---- reads ----
 
-  void ask_read_index(ReadGroup&& group) {
-    reads_waiting_.fetch_add(group.reads.size(), std::memory_order_relaxed);
-    const uint64_t id = ++last_read_id_;
-    asked_reads_.emplace(id, std::move(group));
-    core_.read_index(id);
+  void ask_again() {
+    for (const uint64_t id : reads_.ask_again()) core_.read_index(id);
   }
 
   void take_read_states(const std::vector<raft::ReadState>& states) {
-    for (const raft::ReadState& state : states) {
-      const auto found = asked_reads_.find(state.id);
-      if (found == asked_reads_.end()) continue;
-      ReadGroup group = std::move(found->second);
-      asked_reads_.erase(found);
-      if (!state.index) {
-        reads_waiting_.fetch_sub(group.reads.size(), std::memory_order_relaxed);
-        refused_reads_.push_back(std::move(group));
-      } else {
-        confirmed_reads_.emplace(state.index, std::move(group));
-      }
-    }
-    if (!states.empty()) serve_reads();
-  }
-
-  void serve_reads() {
-    while (!confirmed_reads_.empty() && confirmed_reads_.begin()->first <= applied_) {
-      ReadGroup group = std::move(confirmed_reads_.begin()->second);
-      confirmed_reads_.erase(confirmed_reads_.begin());
-      finish(std::move(group), Status());
-    }
-  }
-
-  void finish(ReadGroup&& group, const Status& status) {
-    reads_waiting_.fetch_sub(group.reads.size(), std::memory_order_relaxed);
-    for (ReadReady& ready : group.reads) ready(status);
-  }
-
-  void expire_reads() {
-    const auto expired = [this](const ReadGroup& g) { return g.expires_ms <= now_ms_; };
-    for (auto it = asked_reads_.begin(); it != asked_reads_.end();) {
-      if (!expired(it->second)) {
-        ++it;
-        continue;
-      }
-      ReadGroup group = std::move(it->second);
-      it = asked_reads_.erase(it);
-      finish(std::move(group), errors::timed_out());
-    }
-    for (auto it = confirmed_reads_.begin(); it != confirmed_reads_.end();) {
-      if (!expired(it->second)) {
-        ++it;
-        continue;
-      }
-      ReadGroup group = std::move(it->second);
-      it = confirmed_reads_.erase(it);
-      finish(std::move(group),
-             {Code::kUnavailable, "etcdserver: request timed out, waiting for the applied index took too long"});
-    }
+    for (const raft::ReadState& state : states) reads_.answered(state.id, state.index);
+    if (!states.empty()) reads_.serve(applied_);
   }
 
   void end_reads(const Status& status) {
-    for (auto& [id, group] : asked_reads_) finish(std::move(group), status);
-    for (auto& [index, group] : confirmed_reads_) finish(std::move(group), status);
-    for (ReadGroup& group : refused_reads_)
-      for (ReadReady& ready : group.reads) ready(status);
+    reads_.end(status);
     Arrivals left;
     {
       const std::lock_guard lock(mutex_);
@@ -458,7 +392,6 @@ class Engine::Loop {
   Arrivals arrivals_;
   bool closed_ = false;
   bool sleeping_ = false;
-  std::atomic<size_t> reads_waiting_{0};
 
   // The engine's thread only, from here on.
   raft::Core core_;
@@ -468,10 +401,7 @@ class Engine::Loop {
   bool several_voters_ = false;
   std::deque<Held> held_;
   std::vector<raft::Payload> forwarded_;
-  uint64_t last_read_id_ = 0;
-  std::unordered_map<uint64_t, ReadGroup> asked_reads_;
-  std::vector<ReadGroup> refused_reads_;
-  std::multimap<Index, ReadGroup> confirmed_reads_;
+  ReadQueue reads_;
 
   // Declared last, so that their threads end before what they use goes.
   Stage<LogWrite> log_stage_;

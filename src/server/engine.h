@@ -24,6 +24,7 @@
 #include "raft/log_store.h"
 #include "server/applier.h"
 #include "server/pending_calls.h"
+#include "server/read_queue.h"
 
 namespace kv::server {
 
@@ -71,7 +72,7 @@ class Engine {
   // Calls `ready` when the state has reached what was committed when read() was called, as confirmed by a quorum
   // (thesis 6.4): ok, or Unavailable. May be called on the engine's or the apply thread: must not block.
   // An error ("too many requests", "server stopped") comes back at once, and `ready` is then untouched.
-  using ReadReady = absl::AnyInvocable<void(Status)>;
+  using ReadReady = ReadQueue::Ready;
   Status read(ReadReady& ready);
   void deliver(std::vector<raft::Message>&& messages);
   void unreachable(raft::NodeId peer);

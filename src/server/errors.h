@@ -7,6 +7,9 @@ namespace kv::server::errors {
 
 inline Status stopped() { return {Code::kUnavailable, "etcdserver: server stopped"}; }
 inline Status timed_out() { return {Code::kUnavailable, "etcdserver: request timed out"}; }
+inline Status timed_out_applying() {
+  return {Code::kUnavailable, "etcdserver: request timed out, waiting for the applied index took too long"};
+}
 inline Status no_leader() { return {Code::kUnavailable, "etcdserver: no leader"}; }
 inline Status leader_changed() { return {Code::kUnavailable, "etcdserver: leader changed"}; }
 inline Status too_many_requests() { return {Code::kResourceExhausted, "etcdserver: too many requests"}; }
