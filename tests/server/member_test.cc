@@ -224,6 +224,21 @@ TEST_F(ThreeMembers, Every_member_writes_and_reads_linearizably) {
   }
 }
 
+TEST_F(ThreeMembers, A_transaction_that_only_compares_sees_every_write_before_it) {
+  for (size_t i = 0; i < 60; ++i) {
+    const auto written = put(*members_[i % 3], "k", std::to_string(i));
+    ASSERT_TRUE(written.status.ok()) << written.status.to_string();
+    etcdserverpb::TxnRequest request;
+    etcdserverpb::Compare& compare = *request.add_compare();
+    compare.set_target(etcdserverpb::Compare::MOD);
+    compare.set_key("k");
+    compare.set_mod_revision(written.response.header().revision());
+    const auto compared = call(*members_[(i + 1) % 3], &Member::txn, request);
+    ASSERT_TRUE(compared.status.ok()) << compared.status.to_string();
+    ASSERT_TRUE(compared.response.succeeded()) << "a stale member compared, at step " << i;
+  }
+}
+
 TEST_F(ThreeMembers, A_stopping_leader_hands_over_and_nothing_is_lost) {
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(put(*members_[0], "k" + std::to_string(i), "v").status.ok());
   const size_t old = leader_place();
