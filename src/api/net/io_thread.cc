@@ -141,6 +141,9 @@ void IoThread::run() {
   dirty_.clear();
   released_.clear();
   timer_.cancel();
+  // The waits that were cut off hold their connections.
+  while (context_.poll() != 0) {
+  }
   current_ = nullptr;
 }
 
