@@ -1,6 +1,9 @@
 // What scenario files can't show well: numbers, limits, determinism.
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "base/random.h"
 #include "raft/core_cluster.h"
 
 namespace kv::raft {
@@ -63,6 +66,202 @@ TEST(Core, Single_member_needs_one_ready_to_write_and_one_to_commit) {
   EXPECT_EQ(*commit.committed[0].data, "a");
   EXPECT_FALSE(commit.must_sync);
   EXPECT_FALSE(node.core->has_ready());
+}
+
+TEST(Core, Payloads_are_shared_and_never_copied) {
+  Cluster cluster;
+  add_voters(cluster, {1, 2});
+  Core& leader = *cluster.node(NodeId(1)).core;
+  leader.campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  const Payload payload = bytes("hello");
+  ASSERT_TRUE(leader.propose(payload).ok());
+  const Ready ready = leader.take_ready();
+  ASSERT_EQ(ready.entries.size(), 1U);
+  EXPECT_EQ(ready.entries[0].data.get(), payload.get());
+  ASSERT_EQ(ready.messages.size(), 1U);
+  const auto& append = std::get<AppendRequest>(ready.messages[0].body);
+  ASSERT_EQ(append.entries.size(), 1U);
+  EXPECT_EQ(append.entries[0].data.get(), payload.get());
+  // Ours, the log's, the write's, the message's.
+  EXPECT_EQ(payload.use_count(), 4);
+}
+
+TEST(Core, The_answer_for_a_later_Ready_covers_all_before_it) {
+  Cluster cluster;
+  add_voters(cluster, {1});
+  Node& node = cluster.node(NodeId(1));
+  node.core->campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  std::vector<Ready> readys;
+  for (const char* text : {"a", "b", "c"}) {
+    ASSERT_TRUE(node.core->propose(bytes(text)).ok());
+    readys.push_back(node.core->take_ready());
+    EXPECT_TRUE(readys.back().committed.empty());
+  }
+  node.core->persisted(readys[1].number);
+  const Ready two = node.core->take_ready();
+  ASSERT_EQ(two.committed.size(), 2U);
+  EXPECT_EQ(*two.committed[1].data, "b");
+  node.core->persisted(readys[2].number);
+  node.core->persisted(readys[2].number);  // again: no harm
+  const Ready three = node.core->take_ready();
+  ASSERT_EQ(three.committed.size(), 1U);
+  EXPECT_EQ(*three.committed[0].data, "c");
+}
+
+TEST(Core, One_Ready_carries_a_bounded_number_of_requests_to_a_follower_far_behind) {
+  Cluster cluster;
+  for (const uint64_t id : {1, 2}) {
+    cluster.add(NodeId(id), [&](Node& n) {
+      n.machine.configuration.voters = ids({1, 2});
+      n.options.max_append_bytes = 40;  // one entry each
+    });
+  }
+  Core& leader = *cluster.node(NodeId(1)).core;
+  leader.campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(leader.propose(bytes("x")).ok());
+  size_t sent = 0;
+  size_t readys = 0;
+  while (leader.has_ready()) {
+    const Ready ready = leader.take_ready();
+    EXPECT_LE(ready.messages.size(), 8U);
+    sent += ready.messages.size();
+    ++readys;
+  }
+  EXPECT_EQ(sent, 100U);
+  EXPECT_GE(readys, 13U);
+}
+
+// The number of ticks after which a follower with this seed stands for election.
+uint32_t ticks_until_it_stands(uint64_t seed) {
+  Cluster cluster;
+  cluster.add(NodeId(1), [&](Node& n) {
+    n.machine.configuration.voters = ids({1, 2, 3});
+    n.options.seed = seed;
+  });
+  Core& core = *cluster.node(NodeId(1)).core;
+  for (uint32_t ticks = 1; ticks < 100; ++ticks) {
+    core.tick();
+    if (core.status().soft_state.role != Role::kFollower) return ticks;
+  }
+  return 100;
+}
+
+TEST(Core, Election_timeouts_spread_over_one_to_two_election_ticks) {
+  std::set<uint32_t> seen;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    const uint32_t ticks = ticks_until_it_stands(seed);
+    EXPECT_GE(ticks, 10U);
+    EXPECT_LT(ticks, 20U);
+    seen.insert(ticks);
+  }
+  EXPECT_EQ(seen.size(), 10U) << "every timeout comes up";
+}
+
+// ---- determinism ------------------------------------------------------------------------------------------------
+
+// What a group does when everything is drawn from `script`, the cores' randomness aside.
+std::string trace_of(uint64_t script, uint64_t core_seed) {
+  std::string trace;
+  Cluster cluster([&](const std::string& line) { trace += line + "\n"; });
+  for (const uint64_t id : {1, 2, 3}) {
+    cluster.add(NodeId(id), [&](Node& n) {
+      n.machine.configuration.voters = ids({1, 2, 3});
+      n.options.seed = core_seed + id;
+    });
+  }
+  Random random(script);
+  for (int step = 0; step < 3000; ++step) {
+    const NodeId id(1 + random.below(3));
+    const NodeId other(1 + random.below(3));
+    Core& core = *cluster.node(id).core;
+    switch (random.below(8)) {
+      case 0: core.tick(); break;
+      case 1: (void)core.propose(bytes("p" + std::to_string(step))); break;
+      case 2: core.read_index(static_cast<uint64_t>(step)); break;
+      case 3: cluster.ready(id); break;
+      case 4:
+        if (!cluster.queue(id, other).empty() && random.one_in(5)) cluster.drop(id, other);
+        break;
+      default:
+        if (!cluster.queue(id, other).empty()) cluster.deliver(id, other);
+    }
+  }
+  return trace;
+}
+
+TEST(Core, The_same_seeds_and_inputs_give_the_same_outputs) {
+  for (uint64_t script = 1; script <= 20; ++script) {
+    const std::string once = trace_of(script, 100);
+    ASSERT_GT(once.size(), 10000U);
+    EXPECT_EQ(once, trace_of(script, 100)) << script;
+  }
+  EXPECT_NE(trace_of(1, 100), trace_of(1, 200)) << "the seed matters";
+}
+
+// ---- what only a broken driver does -----------------------------------------------------------------------------
+
+Node broken(const std::function<void(Node&)>& prepare) {
+  Node node;
+  node.options.id = NodeId(1);
+  node.machine.configuration.voters = ids({1});
+  prepare(node);
+  return node;
+}
+
+void start(const Node& node) {
+  const Core core(
+      node.options,
+      InitialState{
+          .hard_state = node.hard_state, .configuration = node.machine.configuration, .applied = node.machine.applied},
+      node.log);
+}
+
+TEST(CoreDeathTest, Refuses_to_start_from_a_state_that_contradicts_itself) {
+  start(broken([](Node&) {}));
+  EXPECT_DEATH(start(broken([](Node& n) { n.hard_state.commit = Index(1); })), "missing from the log");
+  EXPECT_DEATH(start(broken([](Node& n) { n.machine.applied = Index(1); })), "does not continue");
+  EXPECT_DEATH(start(broken([](Node& n) { n.log.truncate_prefix({Index(5), Term(1), {}}); })), "does not continue");
+  EXPECT_DEATH(start(broken([](Node& n) { n.log.append({{.index = Index(1), .term = Term(2), .data = bytes("x")}}); })),
+               "ahead of the term");
+  EXPECT_DEATH(start(broken([](Node& n) { n.options.id = NodeId(0); })), "needs an id");
+  EXPECT_DEATH(start(broken([](Node& n) { n.options.heartbeat_ticks = 10; })), "heard more often");
+  EXPECT_DEATH(start(broken([](Node& n) { n.options.max_append_bytes = 0; })), "limit of 0");
+  EXPECT_DEATH(start(broken([](Node& n) { n.machine.configuration.learners = ids({1}); })), "configuration");
+}
+
+TEST(CoreDeathTest, Refuses_acknowledgements_of_what_it_did_not_hand_out) {
+  Cluster cluster;
+  add_voters(cluster, {1});
+  Core& core = *cluster.node(NodeId(1)).core;
+  EXPECT_DEATH(core.persisted(1), "not handed out");
+  EXPECT_DEATH(core.applied(Index(1)), "not handed out");
+  EXPECT_DEATH(core.snapshot_failed(), "no snapshot");
+  EXPECT_DEATH(core.snapshot_installed({Index(1), Term(1), {}}), "no snapshot");
+  EXPECT_DEATH(core.log_compacted({Index(1), Term(1), {}}), "applied");
+}
+
+TEST(Core, Takes_its_term_from_a_snapshot_that_was_installed_before_the_hard_state_was_written) {
+  Node node;
+  node.options.id = NodeId(1);
+  node.log.truncate_prefix({Index(5), Term(7), {}});
+  node.machine.applied = Index(5);
+  node.machine.configuration.voters = ids({1, 2});
+  node.hard_state = {Term(3), NodeId(2), Index(2)};
+  Core core(
+      node.options,
+      InitialState{
+          .hard_state = node.hard_state, .configuration = node.machine.configuration, .applied = node.machine.applied},
+      node.log);
+  EXPECT_EQ(core.term(), Term(7));
+  EXPECT_EQ(core.status().vote, NodeId(0)) << "the vote was one of term 3";
+  EXPECT_EQ(core.commit(), Index(5));
+  ASSERT_TRUE(core.has_ready());
+  const Ready ready = core.take_ready();
+  EXPECT_EQ(ready.hard_state, (HardState{Term(7), NodeId(0), Index(5)}));
+  EXPECT_TRUE(ready.must_sync);
 }
 
 }  // namespace
