@@ -20,4 +20,8 @@ struct Difference {
 // Each is asked once on a fresh key space; a random request never is one of them.
 std::vector<Difference> known_differences();
 
+// What random requests come upon. The reason when the answers may differ in this way, empty otherwise. Not one of
+// these: ties. Go's sort is not stable beyond twelve elements, so the generator keeps to twelve keys.
+std::string excuse(const Request& request, const Answer& a, const Answer& b);
+
 }  // namespace kv::differential

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,7 @@ class Pair {
   // The answer of `a` to the last ask_both(), and what the generator needs to know for the next.
   const Answer& last() const { return last_; }
   Known known;
+  std::map<std::string, int> excused;  // differences that differences.cc allows, by reason
 
   // Falsifies b's answers where they satisfy this; for the proof that a difference is seen.
   std::function<void(const Request&, Answer&)> plant;

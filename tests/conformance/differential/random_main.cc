@@ -41,21 +41,23 @@ void print(const Mismatch& m) {
 bool run_seed(const Options& options, uint64_t seed) {
   std::vector<Request> asked;
   std::map<std::string, int> answers;
+  std::map<std::string, int> excused;
   std::optional<Mismatch> found;
   {
     Pair pair(options.pair);
     if (options.plant) pair.plant = planted_lie();
-    Generator generator(seed, {.serializable = options.pair.members == 1});
+    Generator generator(seed, {.one_member = options.pair.members == 1});
     for (size_t step = 0; step < options.steps && !found; ++step) {
       asked.push_back(generator.next(pair.known));
       found = pair.ask_both(step, asked.back());
       ++answers[pair.last().code == grpc::StatusCode::OK ? "OK" : pair.last().message];
     }
+    excused = pair.excused;
   }
   if (!found) {
-    std::printf("seed %llu: %zu requests, all answers equal, revision reached by a mix of:\n",
-                static_cast<unsigned long long>(seed), asked.size());
+    std::printf("seed %llu: %zu requests, all answers equal:\n", static_cast<unsigned long long>(seed), asked.size());
     for (const auto& [text, count] : answers) std::printf("  %5d  %s\n", count, text.c_str());
+    for (const auto& [reason, count] : excused) std::printf("  excused %d times: %s\n", count, reason.c_str());
     return true;
   }
   std::printf("seed %llu: MISMATCH\n", static_cast<unsigned long long>(seed));
