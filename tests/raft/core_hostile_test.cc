@@ -105,6 +105,14 @@ class Victim {
     if (coin()) m.term = core_->term();
     if (coin() && core_->leader() && core_->leader() != NodeId(1)) m.from = core_->leader();
     const CoreStatus s = core_->status();
+    // Elected it has more to lose: votes that fit, now and then.
+    const Role role = s.soft_state.role;
+    if ((role == Role::kPreCandidate || role == Role::kCandidate) && random_.one_in(3)) {
+      const bool pre_vote = role == Role::kPreCandidate;
+      m.term = pre_vote ? s.term + 1 : s.term;
+      m.body = VoteReply{.pre_vote = pre_vote, .granted = true, .commit = {}, .commit_term = {}};
+      return m;
+    }
     switch (random_.below(12)) {
       case 0: m.body = VoteRequest{coin(), coin(), index(), term(), index(), term()}; break;
       case 1: m.body = VoteReply{coin(), coin(), index(), term()}; break;
@@ -196,7 +204,7 @@ class Victim {
                 ready.snapshot_to_install)
         << "a Ready with nothing in it";
     if (ready.soft_state) {
-      led |= ready.soft_state->role == Role::kLeader;
+      led |= ready.soft_state->role == Role::kLeader && configuration_.voters.size() > 1;
       followed |= ready.soft_state->role == Role::kFollower && ready.soft_state->leader;
     }
     for (const Message& m : ready.messages) ASSERT_EQ(m.from, NodeId(1));

@@ -149,6 +149,21 @@ uint32_t ticks_until_it_stands(uint64_t seed) {
   return 100;
 }
 
+TEST(Core, Stands_at_the_leaders_word_only) {
+  Cluster cluster;
+  add_voters(cluster, {1, 2, 3});
+  cluster.node(NodeId(1)).core->campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  Core& follower = *cluster.node(NodeId(2)).core;
+  const auto timeout_now = [&](uint64_t from) {
+    follower.step({.from = NodeId(from), .to = NodeId(2), .term = follower.term(), .body = TimeoutNow{}});
+  };
+  timeout_now(3);
+  EXPECT_EQ(follower.status().soft_state.role, Role::kFollower);
+  timeout_now(1);
+  EXPECT_EQ(follower.status().soft_state.role, Role::kCandidate);
+}
+
 TEST(Core, Election_timeouts_spread_over_one_to_two_election_ticks) {
   std::set<uint32_t> seen;
   for (uint64_t seed = 1; seed <= 200; ++seed) {

@@ -103,7 +103,6 @@ void Core::State::stream_lost(NodeId peer) {
 bool Core::State::must_ignore(NodeId candidate, bool pre_vote) const {
   // 9.6 asks the same of pre-votes, whether the leader checks its quorum or not.
   if (!options_.check_quorum && !(pre_vote && options_.pre_vote)) return false;
-  if (is_leader()) return true;
   // The leader itself would not stand if it still led.
   return leader() && leader() != candidate && election_elapsed_ < options_.election_ticks;
 }
