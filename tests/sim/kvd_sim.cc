@@ -4,6 +4,7 @@
 //   kvd_sim --seeds 1..10000            many; the failures, each with the tail of its trace
 //   kvd_sim --seeds 1..100 --break stale-read    the same with a deliberate bug: does anybody notice?
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <string>
@@ -93,6 +94,7 @@ int run(int argc, char** argv) {
   std::string broken = "none";
   bool trace = false;
   bool quiet = false;
+  bool shrinking = false;
   bool no_promise_checks = false;
   uint64_t failures_max = 10;
   app.add_option("--seed", options.seed, "the run to make");
@@ -102,6 +104,8 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(0, 7));
   app.add_flag("--trace", trace, "print every step");
   app.add_flag("--quiet", quiet, "with --seeds: one line a failure");
+  app.add_flag("--shrink", shrinking, "a failure of --seed: with as few faults and steps as it needs");
+  app.add_option("--without", options.without, "faults to leave out, comma-separated")->delimiter(',');
   app.add_option("--failures", failures_max, "with --seeds: stop after so many")->capture_default_str();
   app.add_option("--break", broken, "a deliberate bug of the driver (see breaks.h)")->capture_default_str();
   app.add_flag("--no-promise-checks", no_promise_checks, "look only for the consequences of a broken promise");
@@ -119,7 +123,19 @@ int run(int argc, char** argv) {
   }
   options.broken = *found;
   options.check_promises = !no_promise_checks;
-  if (seeds.empty()) return run_one(options, trace);
+  for (const std::string& fault : options.without) {
+    const auto names = fault_names();
+    if (std::find(names.begin(), names.end(), fault) != names.end()) continue;
+    std::fprintf(stderr, "kvd_sim: --without: there is no \"%s\"; there are:", fault.c_str());
+    for (const std::string_view known : names)
+      std::fprintf(stderr, " %.*s", static_cast<int>(known.size()), known.data());
+    std::fprintf(stderr, "\n");
+    return 1;
+  }
+  if (seeds.empty()) {
+    if (shrinking && run_in_child(options, false).failed) options = shrink(options);
+    return run_one(options, trace);
+  }
 
   uint64_t from = 0;
   uint64_t to = 0;

@@ -93,7 +93,47 @@ void draw_clients(Random& random, uint64_t tick_us, ClientOptions& clients) {
   clients.burst_max = percent(random, 30) ? 1 + random.below(12) : 1;
 }
 
+struct Fault {
+  std::string_view name;
+  void (*leave_out)(SimOptions&);
+};
+
+constexpr Fault kFaults[] = {
+    {"drop", [](SimOptions& o) { o.network.drop_ppm = 0; }},
+    {"duplicate", [](SimOptions& o) { o.network.duplicate_ppm = 0; }},
+    {"straggler", [](SimOptions& o) { o.network.straggler_ppm = 0; }},
+    {"reorder", [](SimOptions& o) { o.network.in_order = true; }},
+    {"crash", [](SimOptions& o) { o.nemesis.crash_us = 0; }},
+    {"crash-all", [](SimOptions& o) { o.nemesis.crash_all_us = 0; }},
+    {"weak-moments", [](SimOptions& o) { o.nemesis.crash_at_weak_moments = false; }},
+    {"torn", [](SimOptions& o) { o.nemesis.torn_ppm = 0; }},
+    {"pause", [](SimOptions& o) { o.nemesis.pause_us = 0; }},
+    {"slow", [](SimOptions& o) { o.nemesis.slow_us = 0; }},
+    {"skew", [](SimOptions& o) { o.nemesis.clock_skew_percent = 0; }},
+    {"partition", [](SimOptions& o) { o.nemesis.partition_us = 0; }},
+    {"compact", [](SimOptions& o) { o.nemesis.compact_us = 0; }},
+    {"snapshot-failure", [](SimOptions& o) { o.nemesis.snapshot_fail_ppm = 0; }},
+    {"member-change", [](SimOptions& o) { o.nemesis.member_us = 0; }},
+    {"joint", [](SimOptions& o) { o.nemesis.joint_changes = false; }},
+    {"transfer", [](SimOptions& o) { o.nemesis.transfer_us = 0; }},
+    {"campaign", [](SimOptions& o) { o.nemesis.campaign_us = 0; }},
+    {"step-down", [](SimOptions& o) { o.nemesis.step_down_us = 0; }},
+    {"unreachable", [](SimOptions& o) { o.nemesis.report_unreachable_ppm = 0; }},
+    {"reads", [](SimOptions& o) { o.clients.read_us = UINT32_MAX; }},
+    {"padding", [](SimOptions& o) { o.clients.padding_bytes_max = 0; }},
+    {"slow-drain",
+     [](SimOptions& o) {
+       o.node.drain_us = {0, 0};
+     }},
+};
+
 }  // namespace
+
+std::vector<std::string_view> fault_names() {
+  std::vector<std::string_view> out;
+  for (const Fault& fault : kFaults) out.push_back(fault.name);
+  return out;
+}
 
 SimOptions draw_options(const SimOptions& given) {
   SimOptions options = given;
@@ -108,6 +148,11 @@ SimOptions draw_options(const SimOptions& given) {
   draw_node(random, options.node);
   draw_nemesis(random, options.tick_us, options.nemesis);
   draw_clients(random, options.tick_us, options.clients);
+  for (const std::string& name : given.without) {
+    for (const Fault& fault : kFaults) {
+      if (fault.name == name) fault.leave_out(options);
+    }
+  }
   options.spares = options.nemesis.member_us != 0 ? static_cast<uint32_t>(spares) : 0;
   return options;
 }

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "breaks.h"
 #include "draw.h"
@@ -66,6 +68,7 @@ struct SimOptions {
   uint32_t nodes = 0;       // voters at the start; 0: drawn
   Break broken = Break::kNone;
   bool check_promises = true;
+  std::vector<std::string> without;  // faults that are left out, by their names below
 
   // Drawn:
   uint32_t voters = 3;
@@ -81,5 +84,8 @@ struct SimOptions {
 
 SimOptions draw_options(const SimOptions& given);
 std::string describe(const SimOptions& options);
+
+// What `without` can name: with fewer faults a failure is easier to read, if it is still there.
+std::vector<std::string_view> fault_names();
 
 }  // namespace kv::sim

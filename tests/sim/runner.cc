@@ -113,11 +113,35 @@ Finding run_seed(const SimOptions& options) {
   return finding;
 }
 
+SimOptions shrink(SimOptions options) {
+  const std::string invariant = run_in_child(options, false).invariant;
+  KV_CHECK(!invariant.empty(), "a run that does not fail can't be made to fail with less");
+  const auto still_fails = [&invariant](const SimOptions& simpler) {
+    const Finding finding = run_in_child(simpler, false);
+    return finding.failed && finding.invariant == invariant;
+  };
+  for (const std::string_view fault : fault_names()) {
+    SimOptions simpler = options;
+    simpler.without.emplace_back(fault);
+    if (still_fails(simpler)) options = simpler;
+  }
+  for (uint64_t cut = options.steps / 2; cut > 0; cut /= 2) {
+    SimOptions shorter = options;
+    while (shorter.steps > cut) {
+      shorter.steps -= cut;
+      if (!still_fails(shorter)) break;
+      options = shorter;
+    }
+  }
+  return options;
+}
+
 std::string replay_command(const SimOptions& options) {
   std::string out = "kvd_sim --seed " + std::to_string(options.seed);
   if (options.steps != SimOptions().steps) out += " --steps " + std::to_string(options.steps);
   if (options.nodes != 0) out += " --nodes " + std::to_string(options.nodes);
   if (options.broken != Break::kNone) out += " --break " + std::string(name(options.broken));
+  for (size_t i = 0; i < options.without.size(); ++i) out += (i == 0 ? " --without " : ",") + options.without[i];
   if (!options.check_promises) out += " --no-promise-checks";
   return out + " --trace";
 }

@@ -22,6 +22,10 @@ Finding run_in_child(const SimOptions& options, bool tail);
 // The same without text first; a failure is run again to explain it.
 Finding run_seed(const SimOptions& options);
 
+// A simpler run that breaks the same invariant: without the faults that it does not need, and as short as that can be
+// found quickly. `options` must fail.
+SimOptions shrink(SimOptions options);
+
 // The options with which kvd_sim repeats this run.
 std::string replay_command(const SimOptions& options);
 
