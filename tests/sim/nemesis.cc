@@ -15,7 +15,7 @@ void Nemesis::begin() {
   const NemesisOptions& options = cluster_->options().nemesis;
   every(options.crash_us, [this] { crash(pick_running()); });
   every(options.crash_all_us, [this] { crash_all(); });
-  every(options.pause_us, [this] { pause(); });
+  every(options.pause_us, [this] { pause(pick_running()); });
   every(options.slow_us, [this] { make_slow(); });
   every(options.partition_us, [this] { partition(); });
   every(options.compact_us, [this] {
@@ -66,10 +66,16 @@ void Nemesis::crash(SimNode* node) {
 }
 
 void Nemesis::weak_moment(SimNode* node, uint64_t n) {
-  if (!cluster_->faults_on() || !cluster_->options().nemesis.crash_at_weak_moments || !random_.one_in(n)) return;
+  if (!cluster_->faults_on() || !cluster_->options().nemesis.weak_moments || !random_.one_in(n)) return;
   // When what happens now has happened, and before anything else does.
-  cluster_->events().after(0, [this, node, run = node->run()] {
-    if (node->running() && node->run() == run) crash(node);
+  const uint64_t kind = random_.below(4);
+  cluster_->events().after(0, [this, node, run = node->run(), kind] {
+    if (!node->running() || node->run() != run) return;
+    switch (kind) {
+      case 0: pause(node); break;
+      case 1: isolate(node); break;
+      default: crash(node); break;
+    }
   });
 }
 
@@ -77,8 +83,7 @@ void Nemesis::crash_all() {
   for (SimNode* node : cluster_->running_nodes()) crash(node);
 }
 
-void Nemesis::pause() {
-  SimNode* node = pick_running();
+void Nemesis::pause(SimNode* node) {
   if (!node) return;
   node->pause();
   cluster_->events().after(around(random_, cluster_->options().nemesis.paused_for_us), [node] { node->resume(); });
@@ -99,6 +104,23 @@ void Nemesis::make_slow() {
     if (!cluster_->faults_on()) return;
     node->set_tick_us(tick_us);
     node->set_slowness(1);
+  });
+}
+
+void Nemesis::isolate(SimNode* node) {
+  for (uint32_t id = 1; id <= cluster_->node_ids(); ++id) {
+    cluster_->network().cut(node->id(), NodeId(id));
+    cluster_->network().cut(NodeId(id), node->id());
+  }
+  ++cluster_->counters().partitions;
+  cluster_->note(mix(5, node->id().value()), [&] { return "n" + to_string(node->id()) + " is cut off"; });
+  mend_later();
+}
+
+void Nemesis::mend_later() {
+  cluster_->events().after(around(random_, cluster_->options().nemesis.partitioned_for_us), [this] {
+    cluster_->network().mend_all();
+    cluster_->note(4, [] { return "the network is mended"; });
   });
 }
 
@@ -134,10 +156,7 @@ void Nemesis::partition() {
         "isolates", "mutes", "deafens", "splits", "splits one way", "bridges by", "cuts links at random, not of"};
     return std::string("a partition ") + kKinds[kind] + " n" + std::to_string(one);
   });
-  cluster_->events().after(around(random_, cluster_->options().nemesis.partitioned_for_us), [this] {
-    cluster_->network().mend_all();
-    cluster_->note(4, [] { return "the network is mended"; });
-  });
+  mend_later();
 }
 
 void Nemesis::change_membership() {

@@ -30,9 +30,11 @@ class Nemesis {
 
   void crash(SimNode* node);
   void crash_all();
-  void pause();
+  void pause(SimNode* node);
+  void isolate(SimNode* node);
   void make_slow();
   void partition();
+  void mend_later();
   void change_membership();
   raft::NodeId random_id();
 

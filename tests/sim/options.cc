@@ -64,7 +64,7 @@ void draw_nemesis(Random& random, uint64_t tick_us, NemesisOptions& nemesis) {
   const uint64_t second_us = tick_us * 100;
   nemesis.crash_us = maybe_every(random, 65, second_us / 20, second_us * 4);
   nemesis.crash_all_us = maybe_every(random, 20, second_us, second_us * 8);
-  nemesis.crash_at_weak_moments = percent(random, 60);
+  nemesis.weak_moments = percent(random, 60);
   nemesis.torn_ppm = random.below(1'000'001);
   nemesis.down_us = 1 + random.below(second_us >> random.below(8));
   nemesis.pause_us = maybe_every(random, 40, second_us / 10, second_us * 4);
@@ -105,7 +105,7 @@ constexpr Fault kFaults[] = {
     {"reorder", [](SimOptions& o) { o.network.in_order = true; }},
     {"crash", [](SimOptions& o) { o.nemesis.crash_us = 0; }},
     {"crash-all", [](SimOptions& o) { o.nemesis.crash_all_us = 0; }},
-    {"weak-moments", [](SimOptions& o) { o.nemesis.crash_at_weak_moments = false; }},
+    {"weak-moments", [](SimOptions& o) { o.nemesis.weak_moments = false; }},
     {"torn", [](SimOptions& o) { o.nemesis.torn_ppm = 0; }},
     {"pause", [](SimOptions& o) { o.nemesis.pause_us = 0; }},
     {"slow", [](SimOptions& o) { o.nemesis.slow_us = 0; }},
@@ -180,13 +180,13 @@ std::string describe(const SimOptions& o) {
       n(o.network.duplicate_ppm), n(o.network.straggler_ppm), o.network.in_order, o.network.cut_loses_in_flight,
       n(o.network.queue_messages_max), o.node.visibility == SimDisk::Visibility::kAtSync ? "sync" : "write",
       n(o.node.sync_us.max), n(o.node.apply_us.max), n(o.node.drain_us.max), n(o.node.outstanding_readys_max),
-      n(o.node.flush_ppm), n(o.nemesis.crash_us / 1000), n(o.nemesis.crash_all_us / 1000),
-      o.nemesis.crash_at_weak_moments, n(o.nemesis.pause_us / 1000), n(o.nemesis.slow_us / 1000),
-      n(o.nemesis.partition_us / 1000), n(o.nemesis.compact_us / 1000), n(o.nemesis.member_us / 1000),
-      o.nemesis.joint_changes ? " (joint)" : "", n(o.nemesis.transfer_us / 1000), n(o.nemesis.campaign_us / 1000),
-      n(o.nemesis.step_down_us / 1000), n(o.nemesis.snapshot_fail_ppm), n(o.nemesis.clock_skew_percent),
-      n(o.clients.write_us), n(o.clients.read_us), o.clients.keys, n(o.clients.padding_bytes_max),
-      n(o.clients.burst_max), o.clients.to_leader_only ? ", to leaders only" : "");
+      n(o.node.flush_ppm), n(o.nemesis.crash_us / 1000), n(o.nemesis.crash_all_us / 1000), o.nemesis.weak_moments,
+      n(o.nemesis.pause_us / 1000), n(o.nemesis.slow_us / 1000), n(o.nemesis.partition_us / 1000),
+      n(o.nemesis.compact_us / 1000), n(o.nemesis.member_us / 1000), o.nemesis.joint_changes ? " (joint)" : "",
+      n(o.nemesis.transfer_us / 1000), n(o.nemesis.campaign_us / 1000), n(o.nemesis.step_down_us / 1000),
+      n(o.nemesis.snapshot_fail_ppm), n(o.nemesis.clock_skew_percent), n(o.clients.write_us), n(o.clients.read_us),
+      o.clients.keys, n(o.clients.padding_bytes_max), n(o.clients.burst_max),
+      o.clients.to_leader_only ? ", to leaders only" : "");
   return text;
 }
 

@@ -32,7 +32,7 @@ struct NodeOptions {
 struct NemesisOptions {
   uint64_t crash_us = 0;
   uint64_t crash_all_us = 0;
-  bool crash_at_weak_moments = false;
+  bool weak_moments = false;    // crashes, pauses and cuts when they hurt most
   uint64_t torn_ppm = 500'000;  // of crashes
   uint64_t down_us = 100'000;   // mean time until the restart
   uint64_t pause_us = 0;

@@ -55,6 +55,7 @@ void SimNode::start() {
       disk_);
   if (disk_.durable().start.index) core_->log_compacted(disk_.durable().start);
   handed_out_ = applied.index;
+  last_commit_ = core_->commit();
   world_->checker->started(id_, *core_, disk_, *state_);
   later(random_.below(tick_us_), [this] { schedule_tick(); });
   after_input();
@@ -282,7 +283,7 @@ void SimNode::drain() {
 void SimNode::handle(Ready ready) {
   ++world_->counters->readys;
   note(digest(ready), [&] { return describe(ready); });
-  if (ready.soft_state && ready.soft_state->role != raft::Role::kFollower) world_->weak_moment(*this, 20);
+  if (ready.soft_state && ready.soft_state->role != raft::Role::kFollower) world_->weak_moment(*this, 8);
   send(std::move(ready.messages));
 
   std::optional<uint64_t> written = disk_.written_to();
@@ -300,7 +301,12 @@ void SimNode::handle(Ready ready) {
 
   for (const raft::ReadState& read : ready.reads) read_answered(read);
   queue_to_apply(ready.committed);
+  if (ready.hard_state && ready.hard_state->commit > last_commit_) {
+    last_commit_ = ready.hard_state->commit;
+    if (core_->is_leader()) world_->weak_moment(*this, 100);
+  }
   if (ready.snapshot_to_install) {
+    world_->weak_moment(*this, 10);
     if (snapshot_wanted_) world_->checker->fail("two snapshots at once", "n" + to_string(id_));
     snapshot_wanted_ = true;
     snapshot_written_ = *written;

@@ -163,6 +163,7 @@ class SimNode {
   uint64_t acknowledged_ = 0;
   std::deque<raft::Entry> to_apply_;
   bool apply_scheduled_ = false;
+  raft::Index last_commit_;
   raft::Index handed_out_;                                           // the last index of Ready::committed
   std::map<uint64_t, uint32_t> reads_;                               // id -> key, of those that are not finished
   std::multimap<raft::Index, uint64_t> indexed_reads_;               // wait until this index is applied
