@@ -1,5 +1,6 @@
 // A process to be killed: opens the store, applies batch after batch of a seeded sequence from where the state stands,
-// and compacts in between. The test kills it with SIGKILL at a random moment and looks at what is left.
+// and compacts in between. Every ten batches it writes a byte to its standard output. The test kills it with SIGKILL at
+// a random moment and looks at what is left.
 //
 //   store_crash_child DIRECTORY SEED
 #include <unistd.h>
@@ -19,9 +20,9 @@ int main(int argc, char** argv) {
   }
   const kv::store::CrashScript script(std::strtoull(argv[2], nullptr, 10));
   uint64_t index = (*store)->applied_index();
-  // Tells the test that it works; what is killed before that proves nothing.
-  if (::write(STDOUT_FILENO, "r", 1) != 1) return 4;
   for (;;) {
+    // Tells the test how far it is.
+    if (index % 10 == 0 && ::write(STDOUT_FILENO, "b", 1) != 1) return 4;
     ++index;
     const auto batch = (*store)->begin();
     script.apply(index, [&](const auto& request) {

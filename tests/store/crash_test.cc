@@ -6,9 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <thread>
+#include <atomic>
 
+#include "base/random.h"
 #include "crash_script.h"
 #include "temp_store.h"
 
@@ -17,8 +17,8 @@ extern char** environ;
 namespace kv::store {
 namespace {
 
-// Runs the child for about so long after it began to work, and kills it.
-void run_and_kill(const std::string& path, uint64_t seed, std::chrono::microseconds time) {
+// Runs the child until it has applied about so many batches, and kills it.
+void run_and_kill(const std::string& path, uint64_t seed, uint64_t batches, uint64_t spins) {
   int out[2];
   ASSERT_EQ(::pipe(out), 0);
   posix_spawn_file_actions_t actions;
@@ -32,15 +32,19 @@ void run_and_kill(const std::string& path, uint64_t seed, std::chrono::microseco
   ASSERT_EQ(::posix_spawn(&pid, binary.c_str(), &actions, nullptr, const_cast<char**>(argv), environ), 0) << binary;
   posix_spawn_file_actions_destroy(&actions);
   ::close(out[1]);
-  char ready;
-  const ssize_t n = ::read(out[0], &ready, 1);  // ends with the child, at the latest
-  ::close(out[0]);
-  if (n == 1) std::this_thread::sleep_for(time);  // the random moment itself, not a wait for something
+  bool alive = true;
+  for (uint64_t done = 0; alive && done < batches; done += 10) {
+    char byte;
+    alive = ::read(out[0], &byte, 1) == 1;
+  }
+  // Not always at the moment when the byte is written.
+  std::atomic<uint64_t> spun{0};
+  while (spun.fetch_add(1, std::memory_order_relaxed) < spins) continue;
   ::kill(pid, SIGKILL);
+  ::close(out[0]);
   int status = 0;
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
-  ASSERT_EQ(n, 1) << "the child could not open the store";
-  ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
+  ASSERT_TRUE(alive && WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
 }
 
 class CrashTest : public testing::TestWithParam<uint64_t> {};
@@ -53,9 +57,9 @@ TEST_P(CrashTest, State_is_whole_after_a_kill_at_any_moment) {
   const std::string path = directory.path() + "/state";
   Model model;
   uint64_t index = 0, moved = 0;
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 10; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
-    run_and_kill(path, seed, std::chrono::microseconds(random.below(150'000)));
+    run_and_kill(path, seed, 10 + random.below(800), random.below(1'000'000));
     if (HasFatalFailure()) return;
 
     auto opened = Store::open(crash_options(path));

@@ -212,10 +212,11 @@ Status Model::txn(const etcdserverpb::TxnRequest& r, etcdserverpb::TxnResponse* 
   choose(r, &path);
   size_t at = 0;
   KV_RETURN_IF_ERROR(check(r, path, &at));
-  const Model before = *this;
   at = 0;
   if (const Status s = run(r, path, &at, response); !s.ok()) {
-    *this = before;
+    for (auto& [key, versions] : versions_)
+      std::erase_if(versions, [&](const Version& v) { return v.main > revision_; });
+    changes_ = 0;
     return s;
   }
   response->mutable_header()->set_revision(now());
