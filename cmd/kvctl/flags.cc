@@ -1,5 +1,6 @@
 #include "kvctl/flags.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +12,8 @@ Flags::Flags() : app_(std::make_unique<CLI::App>()) {
   app_->set_help_flag();
   app_->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
+
+Flags::~Flags() = default;
 
 // `parse` sets the variable from a text or returns what is wrong with it.
 template <typename Parse>

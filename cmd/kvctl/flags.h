@@ -2,7 +2,6 @@
 // pflag's way (etcdctl's), which command_line.h reads.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -10,6 +9,10 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;  // its header costs five seconds a file, so flags.cc alone includes it
+}
 
 namespace kv::kvctl {
 
@@ -26,6 +29,9 @@ struct Flag {
 class Flags {
  public:
   Flags();
+  ~Flags();
+  Flags(const Flags&) = delete;
+  Flags& operator=(const Flags&) = delete;
 
   // Each binds a flag to a variable, which must outlive this object and holds the default. `names` is "name" or
   // "name,n" with a shorthand.
@@ -50,7 +56,7 @@ class Flags {
   void add_option(std::string_view names, std::string type, std::string_view usage, std::string default_text,
                   Parse parse);
 
-  std::unique_ptr<CLI::App> app_;  // on the heap, because options point to it
+  std::unique_ptr<CLI::App> app_;
   std::vector<Flag> flags_;
 };
 
