@@ -540,7 +540,7 @@ void SimNode::install(std::shared_ptr<const StateImage> image, uint64_t written)
   world_->checker->installed(id_);
   installing_ = image->meta();
   flushed_.clear();
-  world_->weak_moment(*this, 4);
+  world_->weak_moment(*this, 2);
   note(mix(52, image->meta().index.value()),
        [&] { return "has swapped in the state at " + to_string(image->meta().index); });
   later(options_.sync_us.draw(random_) * slowness_, [this] { begin_log_after_snapshot(); });
