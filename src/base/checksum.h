@@ -1,5 +1,4 @@
-// The checksum of everything that kvd writes to disk or sends to a peer: XXH3, 64 bits. It finds damage, not
-// malice. `seed` ties a record to its place (its index, say), so that a record that is whole but in the wrong
+// The checksum of what kvd writes to its log or sends to a peer: XXH3, 64 bits. It finds damage, not malice. `seed` ties a record to its place (its index, say), so that a record that is whole but in the wrong
 // place is found too.
 #pragma once
 

@@ -293,7 +293,7 @@ class Reader {
   }
   std::vector<NodeId> nodes() {
     const uint64_t count = varint();
-    if (count > kMaxMembers || count > rest_.size() / 8) fail();
+    if (count > kMaxEncodedMembers || count > rest_.size() / 8) fail();
     std::vector<NodeId> ids;
     if (!ok_) return ids;
     ids.reserve(count);

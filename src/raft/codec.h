@@ -19,7 +19,7 @@ namespace kv::raft {
 // so a limit on bytes alone would not limit memory.
 inline constexpr size_t kMaxEntriesPerMessage = 1 << 20;
 // Each list of a Configuration holds at most this many members.
-inline constexpr size_t kMaxMembers = 1 << 12;
+inline constexpr size_t kMaxEncodedMembers = 1 << 12;
 
 // Bytes that are to leave in one go: text of our own and, in between, payloads that are shared, not copied.
 class Gather {

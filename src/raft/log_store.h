@@ -1,5 +1,5 @@
 // The raft log on a RocksDB of its own, <data-dir>/log: entries, hard state, the snapshot that the log begins
-// after. One write_ready() is one WriteBatch, synced when it must be. Byte formats: docs/formats.md.
+// after. One write() is one WriteBatch, synced when it must be. Byte formats: docs/formats.md.
 //
 // Recovery tells two things apart. A torn tail (the last write was cut by a crash, so it was never acknowledged)
 // is cut off with a warning. Anything else that is missing or does not match its checksum is damage to what was
@@ -58,7 +58,7 @@ class LogStore final : public LogReader {
   std::optional<Term> term(Index index) const override;
   std::vector<Entry> entries(Index from, Index to, size_t max_bytes) const override;
 
-  // Small named values that live beside the log (cluster id, member id, format version). Synced.
+  // Small named values that live beside the log (how the member began). Synced.
   Status put_meta(std::string_view name, std::string_view value);
   Result<std::optional<std::string>> get_meta(std::string_view name) const;
 

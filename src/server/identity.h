@@ -13,7 +13,7 @@
 namespace kv::server {
 
 struct Url {
-  std::string scheme;  // "http", "https", "unix"
+  std::string scheme;  // "http" or "https"
   std::string host;
   uint16_t port = 0;
 

@@ -180,7 +180,9 @@ class LocalMember final : public Member {
     auto answer = [this, done = std::move(done)](const Status& status) mutable {
       MemberListResponse response;
       if (status.ok()) {
+        // etcd leaves the revision out of this header, because members are not keys.
         fill(response.mutable_header());
+        response.mutable_header()->clear_revision();
         for (etcdserverpb::Member& member : members(*store_)) *response.add_members() = std::move(member);
       }
       done(status, std::move(response));

@@ -27,12 +27,14 @@ std::string member_record(uint64_t id) {
 std::vector<etcdserverpb::Member> members(const store::Store& store) {
   raft::Configuration configuration;
   if (const auto bytes = store.record(kConfigurationRecord)) {
-    if (auto decoded = decode_configuration(*bytes)) configuration = std::move(*decoded);
+    auto decoded = decode_configuration(*bytes);
+    KV_CHECK(decoded, "the record of the cluster's configuration is damaged");
+    configuration = std::move(*decoded);
   }
   std::vector<etcdserverpb::Member> list;
   for (const auto& [name, value] : store.records(kMemberPrefix)) {
     etcdserverpb::Member member;
-    if (!member.ParseFromString(value)) continue;
+    KV_CHECK(member.ParseFromString(value), "the record " + name + " is damaged");
     const raft::NodeId id(member.id());
     member.set_islearner(std::find(configuration.learners.begin(), configuration.learners.end(), id) !=
                          configuration.learners.end());

@@ -119,7 +119,9 @@ class RocksStore final : public Store, public Batch::Listener {
   std::optional<std::string> record(std::string_view name) const override {
     std::string value;
     const Result<bool> found = database_->get_meta(std::string(kMetaRecordPrefix).append(name), &value);
-    if (!found.ok() || !*found) return std::nullopt;
+    // What can't be read must not pass for absent: a member list would be begun anew over the one that is there.
+    KV_CHECK(found.ok(), "state: record " + std::string(name) + ": " + found.status().to_string());
+    if (!*found) return std::nullopt;
     return value;
   }
 
@@ -130,6 +132,7 @@ class RocksStore final : public Store, public Batch::Listener {
     for (it->Seek(start); it->Valid() && it->key().starts_with(start); it->Next()) {
       out.emplace_back(it->key().ToString().substr(kMetaRecordPrefix.size()), it->value().ToString());
     }
+    KV_CHECK(it->status().ok(), "state: records " + std::string(prefix) + ": " + it->status().ToString());
     return out;
   }
 

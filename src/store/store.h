@@ -122,6 +122,7 @@ class Store {
   // same on every member that is at that revision, however far each one's background compaction is.
   virtual Result<HashResult> hash_kv(int64_t revision) const = 0;
 
+  // Aborts when a record can't be read: nobody may take what can't be read for what is not there.
   virtual std::optional<std::string> record(std::string_view name) const = 0;
   // All records whose names start with `prefix`, by name.
   virtual std::vector<std::pair<std::string, std::string>> records(std::string_view prefix) const = 0;
