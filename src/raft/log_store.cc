@@ -66,7 +66,8 @@ std::vector<std::string> wal_names(const std::string& path) {
 struct LogStore::Rep {
   explicit Rep(const Options& o)
       : options(o),
-        files(o.file_system ? o.file_system : rocksdb::FileSystem::Default(), o.path, o.memtable_bytes),
+        files(o.file_system ? o.file_system : rocksdb::FileSystem::Default(), o.path, o.memtable_bytes,
+              o.prepare_files),
         cache(o.cache_bytes) {}
   ~Rep() {
     db.reset();
@@ -242,6 +243,13 @@ Status LogStore::Rep::commit(rocksdb::WriteBatch& writes, LogHead& next, bool sy
   if (writes.GetDataSize() > kKeepBatchBytes) writes = rocksdb::WriteBatch();
   if (result.ok()) {
     unsynced = !sync;
+    if (files.files->take_switch_hint()) {
+      // Begins the next memtable, and with it the next file. What it flushes is little: the log has just begun.
+      rocksdb::FlushOptions flush;
+      flush.wait = false;
+      flush.allow_write_stall = true;
+      db->Flush(flush).PermitUncheckedError();
+    }
     return {};
   }
   failure = result;

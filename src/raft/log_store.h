@@ -31,6 +31,8 @@ class LogStore final : public LogReader {
     size_t cache_bytes = 64 << 20;
     // Two of these at least are held before anything goes to a table; truncated entries go to none.
     size_t memtable_bytes = 64 << 20;
+    // Make the next write-ahead log's file before it is needed, in the background, once the log is in real use.
+    bool prepare_files = true;
     std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the machine's; tests put their own between
   };
 

@@ -12,8 +12,11 @@
 
 namespace kv::raft {
 
-LogFiles::LogFiles(std::shared_ptr<rocksdb::FileSystem> b, const std::string& path, size_t memtable_bytes)
-    : base(std::move(b)), files(std::make_shared<WalFileSystem>(base, path)), env(rocksdb::NewCompositeEnv(files)) {
+LogFiles::LogFiles(std::shared_ptr<rocksdb::FileSystem> b, const std::string& path, size_t memtable_bytes,
+                   bool prepare_files)
+    : base(std::move(b)),
+      files(std::make_shared<WalFileSystem>(base, path, prepare_files ? memtable_bytes : 0)),
+      env(rocksdb::NewCompositeEnv(files)) {
   options.env = env.get();
   // Below RocksDB a torn tail is cut at a frame's border, which is a batch's border. Anything that RocksDB still
   // finds wrong is damage.
@@ -40,6 +43,8 @@ LogFiles::LogFiles(std::shared_ptr<rocksdb::FileSystem> b, const std::string& pa
   table.checksum = rocksdb::kXXH3;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.max_background_jobs = 2;
+  // Tables go to disk bit by bit: one large sync at their end would hold up the syncs of the write-ahead log.
+  options.bytes_per_sync = 1 << 20;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.skip_stats_update_on_db_open = true;

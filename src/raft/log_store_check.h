@@ -17,7 +17,8 @@ namespace kv::raft {
 
 // What RocksDB needs to open the log of that directory. `env` refers to `files`.
 struct LogFiles {
-  LogFiles(std::shared_ptr<rocksdb::FileSystem> base, const std::string& path, size_t memtable_bytes);
+  LogFiles(std::shared_ptr<rocksdb::FileSystem> base, const std::string& path, size_t memtable_bytes,
+           bool prepare_files);
 
   std::shared_ptr<rocksdb::FileSystem> base;
   std::shared_ptr<WalFileSystem> files;

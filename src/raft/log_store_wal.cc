@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/thread.h"
 
 namespace kv::raft {
 namespace {
@@ -34,6 +35,11 @@ constexpr size_t kWindowBytes = 256 << 10;  // of one read
 constexpr size_t kMaxSpares = 2;
 constexpr size_t kMaxSpareBytes = size_t{512} << 20;
 constexpr std::string_view kSparePrefix = "wal-spare-";
+constexpr std::string_view kUnfinishedSuffix = ".new";
+// A log that has written less than this is none that needs prepared files.
+constexpr uint64_t kFirstAskBytes = 1 << 20;
+constexpr size_t kZeroBytes = 1 << 20;         // written at once when a file is prepared
+constexpr size_t kZeroBytesPerSync = 4 << 20;  // and synced: a larger sync would hold up the log's own
 
 // 0 magic u32, 4 length u32, 8 WAL number u64, 16 salt u64, 24 frame number u64, 32 checksum u64; little end first.
 struct FrameHeader {
@@ -73,7 +79,9 @@ std::optional<uint64_t> wal_number(const std::string& name) {
 
 class WalWritableFile final : public FSWritableFile {
  public:
-  WalWritableFile(std::unique_ptr<FSRandomRWFile> file, uint64_t wal) : file_(std::move(file)) {
+  // Asks for a spare when the file has grown to `ask_at`.
+  WalWritableFile(std::unique_ptr<FSRandomRWFile> file, uint64_t wal, WalFileSystem& files, uint64_t ask_at)
+      : file_(std::move(file)), files_(files), ask_at_(ask_at) {
     header_.wal = wal;
     // Frames of the file's earlier lives have other salts, and nobody who sends data can guess this one, so that no
     // value inside a frame can look like a frame.
@@ -119,6 +127,10 @@ class WalWritableFile final : public FSWritableFile {
     offset_ = aligned(offset_ + sizeof(FrameHeader) + length_);
     ++header_.number;
     start_frame();
+    if (offset_ >= ask_at_) {
+      ask_at_ = UINT64_MAX;
+      files_.want_spare();
+    }
     return IOStatus::OK();
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override { return Sync(options, debug); }
@@ -144,6 +156,8 @@ class WalWritableFile final : public FSWritableFile {
   }
 
   std::unique_ptr<FSRandomRWFile> file_;
+  WalFileSystem& files_;
+  uint64_t ask_at_;
   uint64_t offset_ = 0;  // where the present frame begins
   size_t length_ = 0;    // of its body so far
   size_t written_ = 0;   // bytes of its body that went out before its header; 0: all are in the buffer
@@ -307,13 +321,116 @@ class WalSequentialFile final : public FSSequentialFile {
 
 // ---- the file system ---------------------------------------------------------------------------------------
 
-WalFileSystem::WalFileSystem(std::shared_ptr<rocksdb::FileSystem> base, std::string directory)
-    : rocksdb::FileSystemWrapper(base), directory_(std::move(directory)) {
+WalFileSystem::WalFileSystem(std::shared_ptr<rocksdb::FileSystem> base, std::string directory, size_t prepared_bytes)
+    : rocksdb::FileSystemWrapper(base), directory_(std::move(directory)), prepared_bytes_(prepared_bytes) {
   std::vector<std::string> names;
   base->GetChildren(directory_, IOOptions(), &names, nullptr).PermitUncheckedError();
   for (const std::string& name : names) {
-    if (name.starts_with(kSparePrefix)) spares_.push_back(directory_ + "/" + name);
+    if (!name.starts_with(kSparePrefix)) continue;
+    if (name.ends_with(kUnfinishedSuffix)) {
+      base->DeleteFile(directory_ + "/" + name, IOOptions(), nullptr).PermitUncheckedError();
+    } else {
+      spares_.push_back(directory_ + "/" + name);
+    }
   }
+}
+
+WalFileSystem::~WalFileSystem() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (preparer_.joinable()) preparer_.join();
+}
+
+// ---- preparing files ----
+
+bool WalFileSystem::take_switch_hint() {
+  return switch_hint_.load(std::memory_order_relaxed) && switch_hint_.exchange(false);
+}
+
+void WalFileSystem::want_spare() {
+  const std::lock_guard lock(mutex_);
+  if (prepared_bytes_ == 0 || stopping_) return;
+  wanted_ = true;
+  if (!preparer_.joinable()) preparer_ = std::thread([this] { prepare_spares(); });
+  changed_.notify_all();
+}
+
+std::string WalFileSystem::new_spare_name() const {
+  for (size_t i = 0;; ++i) {
+    std::string name = directory_ + "/" + std::string(kSparePrefix) + std::to_string(i);
+    if (std::find(spares_.begin(), spares_.end(), name) == spares_.end()) return name;
+  }
+}
+
+void WalFileSystem::prepare_spares() {
+  name_this_thread("kvd-log-prepare");
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || wanted_; });
+    if (stopping_) return;
+    wanted_ = false;
+    if (!spares_.empty()) continue;
+    const std::string unfinished = directory_ + "/" + std::string(kSparePrefix) + std::string(kUnfinishedSuffix);
+    lock.unlock();
+    const IOStatus written = write_zeros(unfinished);
+    lock.lock();
+    const std::string name = new_spare_name();
+    if (written.ok() && target()->RenameFile(unfinished, name, IOOptions(), nullptr).ok()) {
+      spares_.push_back(name);
+      switch_hint_ = grows_;
+    } else {
+      // It was a favour; the log goes on without.
+      target()->DeleteFile(unfinished, IOOptions(), nullptr).PermitUncheckedError();
+    }
+  }
+}
+
+IOStatus WalFileSystem::write_zeros(const std::string& name) {
+  std::unique_ptr<FSWritableFile> file;
+  if (IOStatus s = target()->NewWritableFile(name, FileOptions(), &file, nullptr); !s.ok()) return s;
+  const std::string zeros(kZeroBytes, '\0');
+  size_t unsynced = 0;
+  for (size_t left = prepared_bytes_; left > 0;) {
+    if (stopping_) return IOStatus::Aborted();
+    const size_t n = std::min(left, zeros.size());
+    if (IOStatus s = file->Append(Slice(zeros.data(), n), IOOptions(), nullptr); !s.ok()) return s;
+    left -= n;
+    unsynced += n;
+    if (unsynced < kZeroBytesPerSync && left > 0) continue;
+    if (IOStatus s = file->Sync(IOOptions(), nullptr); !s.ok()) return s;
+    unsynced = 0;
+  }
+  return file->Close(IOOptions(), nullptr);
+}
+
+bool WalFileSystem::reuse_spare(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  switch_hint_ = false;
+  while (!spares_.empty()) {
+    const std::string spare = std::move(spares_.back());
+    spares_.pop_back();
+    if (target()->RenameFile(spare, name, IOOptions(), nullptr).ok()) {
+      grows_ = false;
+      return true;
+    }
+  }
+  grows_ = true;
+  return false;
+}
+
+// ---- files ----
+
+std::string WalFileSystem::last_torn() const {
+  const std::lock_guard lock(mutex_);
+  return last_torn_;
+}
+
+void WalFileSystem::note_torn(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  last_torn_ = std::max(last_torn_, name);
 }
 
 IOStatus WalFileSystem::NewSequentialFile(const std::string& name, const FileOptions& options,
@@ -326,38 +443,21 @@ IOStatus WalFileSystem::NewSequentialFile(const std::string& name, const FileOpt
   return IOStatus::OK();
 }
 
-std::string WalFileSystem::last_torn() const {
-  const std::lock_guard lock(mutex_);
-  return last_torn_;
-}
-
-void WalFileSystem::note_torn(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  last_torn_ = std::max(last_torn_, name);
-}
-
-bool WalFileSystem::reuse_spare(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  while (!spares_.empty()) {
-    const std::string spare = std::move(spares_.back());
-    spares_.pop_back();
-    if (target()->RenameFile(spare, name, IOOptions(), nullptr).ok()) return true;
-  }
-  return false;
-}
-
 IOStatus WalFileSystem::NewWritableFile(const std::string& name, const FileOptions& options,
                                         std::unique_ptr<FSWritableFile>* file, IODebugContext* debug) {
   const auto wal = wal_number(name);
   if (!wal) return target()->NewWritableFile(name, options, file, debug);
-  if (!reuse_spare(name)) {
+  const bool reused = reuse_spare(name);
+  if (!reused) {
     std::unique_ptr<FSWritableFile> created;
     if (IOStatus s = target()->NewWritableFile(name, options, &created, debug); !s.ok()) return s;
     if (IOStatus s = created->Close(options.io_options, debug); !s.ok()) return s;
   }
   std::unique_ptr<FSRandomRWFile> opened;
   if (IOStatus s = target()->NewRandomRWFile(name, options, &opened, debug); !s.ok()) return s;
-  *file = std::make_unique<WalWritableFile>(std::move(opened), *wal);
+  const uint64_t quarter = std::max<uint64_t>(1, prepared_bytes_ / 4);
+  *file = std::make_unique<WalWritableFile>(std::move(opened), *wal, *this,
+                                            reused ? quarter : std::min(kFirstAskBytes, quarter));
   return IOStatus::OK();
 }
 
@@ -380,10 +480,8 @@ IOStatus WalFileSystem::DeleteFile(const std::string& name, const IOOptions& opt
   uint64_t size = 0;
   if (spares_.size() < kMaxSpares && target()->GetFileSize(name, options, &size, debug).ok() &&
       size <= kMaxSpareBytes) {
-    for (size_t i = 0; i <= spares_.size(); ++i) {
-      const std::string spare = directory_ + "/" + std::string(kSparePrefix) + std::to_string(i);
-      if (std::find(spares_.begin(), spares_.end(), spare) != spares_.end()) continue;
-      if (!target()->RenameFile(name, spare, options, debug).ok()) break;
+    const std::string spare = new_spare_name();
+    if (target()->RenameFile(name, spare, options, debug).ok()) {
       spares_.push_back(spare);
       return IOStatus::OK();
     }

@@ -15,17 +15,23 @@
 
 #include <rocksdb/file_system.h>
 
+#include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace kv::raft {
 
 class WalFileSystem final : public rocksdb::FileSystemWrapper {
  public:
-  // `directory` holds the write-ahead logs; all other files pass through to `base`.
-  WalFileSystem(std::shared_ptr<rocksdb::FileSystem> base, std::string directory);
+  // `directory` holds the write-ahead logs; all other files pass through to `base`. When there is no file to use
+  // again, one of `prepared_bytes` zeros is made by a thread of this object's own, not before the present file has
+  // taken a good part of its own; 0: never.
+  WalFileSystem(std::shared_ptr<rocksdb::FileSystem> base, std::string directory, size_t prepared_bytes);
+  ~WalFileSystem() override;
 
   const char* Name() const override { return "kvd.WalFileSystem"; }
 
@@ -50,17 +56,34 @@ class WalFileSystem final : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus DeleteFile(const std::string& name, const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* debug) override;
 
-  // For the reader.
+  // True once when the present file grows block by block, as a new log's first does, and a prepared one is ready: it
+  // is worth while to begin the next file now.
+  bool take_switch_hint();
+
+  // For the files.
   void note_torn(const std::string& name);
+  void want_spare();
 
  private:
   // Gives a spare that name; false when there is none.
   bool reuse_spare(const std::string& name);
 
+  std::string new_spare_name() const;
+  void prepare_spares();
+  rocksdb::IOStatus write_zeros(const std::string& name);
+
   const std::string directory_;
+  const size_t prepared_bytes_;
+  std::atomic<bool> switch_hint_{false};
+  std::atomic<bool> stopping_{false};
+
   mutable std::mutex mutex_;         // guards what follows
   std::vector<std::string> spares_;  // full paths
   std::string last_torn_;
+  bool grows_ = false;   // the newest file has no blocks of its own yet
+  bool wanted_ = false;  // the preparer shall look whether a spare is missing
+  std::condition_variable changed_;
+  std::thread preparer_;  // runs once it was wanted
 };
 
 }  // namespace kv::raft

@@ -23,6 +23,7 @@ void power_fails(uint64_t seed) {
   LogStore::Options options = log_options(dir / "log");
   options.memtable_bytes = 64 << 10;
   options.cache_bytes = 16 << 10;
+  options.prepare_files = seed % 2 == 0;
   options.file_system = files;
   // What the log may be after a crash: as the last synced write left it, or as any write after that one did (a file
   // is synced before the next is begun), the one in flight included. One of these, never anything between.

@@ -12,9 +12,10 @@ namespace {
 // A log as a crash of its process leaves it, with what it held after each of its batches.
 class LogRecovery : public ::testing::Test {
  protected:
-  void begin(size_t memtable_bytes = 64 << 20) {
+  void begin(size_t memtable_bytes = 64 << 20, bool prepare_files = true) {
     options_ = log_options(dir_ / "live");
     options_.memtable_bytes = memtable_bytes;
+    options_.prepare_files = prepare_files;
     options_.file_system = std::make_shared<NoSyncFileSystem>();  // thousands of trials
     log_ = open_log(options_);
   }
@@ -130,7 +131,7 @@ TEST_F(LogRecovery, Every_flipped_byte_of_the_last_and_the_middle_records_is_fou
 
 TEST_F(LogRecovery, Sectors_of_zeros_or_of_an_earlier_life_are_found) {
   // Small memtables, until the newest file is in its second life and holds frames of its first behind the new ones.
-  begin(64 << 10);
+  begin(64 << 10, false);
   const auto has_remains = [this](size_t frames_min) {
     const std::string name = newest_wal(options_.path);
     const std::string content = read_file(name);
@@ -244,7 +245,7 @@ TEST_F(LogRecovery, After_a_clean_stop_the_loss_of_the_last_write_is_found_witho
 
 TEST_F(LogRecovery, Missing_and_cut_files_are_found) {
   // Two write-ahead logs, and nothing in a table yet.
-  begin(64 << 10);
+  begin(64 << 10, false);
   while (files_with(options_.path, ".log").size() < 2) {
     write(std::nullopt, {make_entry(model_.last().value() + 1, 1, std::string(5000, 'a'))});
   }
@@ -276,7 +277,7 @@ TEST_F(LogRecovery, Missing_and_cut_files_are_found) {
 
 // What is lost with the file leaves no hole between entries: only the batches' numbers tell.
 TEST_F(LogRecovery, A_missing_file_without_entries_is_found) {
-  begin(64 << 10);
+  begin(64 << 10, false);
   ASSERT_TRUE(log_->put_meta("name", "value").ok());
   for (uint64_t term = 1; files_with(options_.path, ".log").size() < 2; ++term) {
     write(HardState{Term(term), NodeId(1), Index(0)}, {});

@@ -1,6 +1,7 @@
 #include "raft/log_store.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -261,6 +262,32 @@ TEST_F(LogStoreTest, Write_ahead_logs_are_used_again_and_do_not_pile_up) {
   for (int i = 0; i < 20; ++i) reopen();
   EXPECT_TRUE(same(model_of(*log_), before));
   EXPECT_LE(files_with(options_.path, ".log").size(), 12u) << "restarts leave one each, up to a limit";
+}
+
+// A new log's first file grows block by block. Once the log is in use, one that has its blocks takes over.
+TEST_F(LogStoreTest, A_prepared_file_takes_over_soon) {
+  options_.memtable_bytes = 4 << 20;
+  std::filesystem::create_directories(options_.path);
+  // What a preparation that was cut short left behind goes.
+  write_file(options_.path + "/wal-spare-.new", "half");
+  open();
+  EXPECT_TRUE(files_with(options_.path, "wal-spare").empty());
+  ASSERT_TRUE(fill(1, 10, 1).ok());
+  EXPECT_TRUE(files_with(options_.path, "wal-spare").empty()) << "not before the log is in use";
+  const std::string first = newest_wal(options_.path);
+  uint64_t next = 11;
+  // Less than a memtable's worth in all.
+  while (newest_wal(options_.path) == first) {
+    ASSERT_LT(next, 10000u) << "no prepared file took over";
+    if (next >= 60) ::poll(nullptr, 0, 1);
+    ASSERT_TRUE(fill(next, next, 1, next < 60 ? 20000 : 10).ok());
+    ++next;
+  }
+  EXPECT_EQ(std::filesystem::file_size(newest_wal(options_.path)), options_.memtable_bytes);
+  ASSERT_TRUE(fill(next, next + 10, 1).ok());
+  const LogModel before = model_of(*log_);
+  reopen();
+  EXPECT_TRUE(same(model_of(*log_), before));
 }
 
 TEST_F(LogStoreTest, Readers_may_read_while_the_writer_writes) {
