@@ -30,6 +30,10 @@ Method method_of(const Row& row) {
                                      "Total number of RPC stream messages received on the server.", labels);
   method.sent = &metrics.counter("grpc_server_msg_sent_total",
                                  "Total number of gRPC stream messages sent by the server.", labels);
+  method.received_bytes = &metrics.counter("etcd_network_client_grpc_received_bytes_total",
+                                           "The total number of bytes received from grpc clients.");
+  method.sent_bytes =
+      &metrics.counter("etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.");
   for (size_t code = 0; code < kCodes; ++code) {
     labels["grpc_code"] = std::string(code_name(static_cast<Code>(code)));
     method.handled[code] =

@@ -27,6 +27,8 @@ struct Method {
   std::array<Counter*, kCodes> handled{};
   Counter* received = nullptr;
   Counter* sent = nullptr;
+  Counter* received_bytes = nullptr;  // of all methods together, as sent_bytes
+  Counter* sent_bytes = nullptr;
 };
 
 struct ServerCore {

@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 
+#include "api/net/block_pool.h"
 #include "api/net/grpc_stream_call.h"
 #include "api/net/grpc_unary_call.h"
 
@@ -125,7 +126,7 @@ Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>& core, Htt
                                 .gzip_in = gzip_in,
                                 .gzip_out = gzip_out};
   if (method->row->kind == Kind::kUnary) {
-    auto call = std::make_shared<GrpcUnaryCall>(origin);
+    auto call = std::allocate_shared<GrpcUnaryCall>(PoolAllocator<GrpcUnaryCall>(), origin);
     KV_RETURN_IF_ERROR(fill_context(*call, head, session));
     call->keep(call);
     return call.get();
@@ -163,6 +164,7 @@ Result<MessagePtr> GrpcCall::parse(const FrameReader::Frame& frame) const {
                   "grpc: error unmarshalling request: the bytes are no " + message->GetDescriptor()->full_name());
   }
   method_.received->add();
+  method_.received_bytes->add(bytes.size());
   return message;
 }
 
@@ -204,6 +206,11 @@ void GrpcCall::submit_end(const CallContext& context, const Status& status) {
 
 void GrpcCall::arm_deadline(const CallContext& context) {
   if (context.deadline_ms != CallContext::kNoDeadline) thread_->timers().set(*this, context.deadline_ms);
+}
+
+void GrpcCall::count_sent(const FrameBytes& frame) const {
+  method_.sent->add();
+  method_.sent_bytes->add(frame.size() - kFrameHeaderBytes);
 }
 
 void GrpcCall::count(Code code) {

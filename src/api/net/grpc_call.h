@@ -41,6 +41,7 @@ class GrpcCall : public Http2Stream, protected Timer {
   Result<FrameBytes> frame_of(const google::protobuf::Message& message) const {
     return make_frame(message, max_response_bytes_, gzip_out_ && message.ByteSizeLong() >= kGzipWorthBytes);
   }
+  void count_sent(const FrameBytes& frame) const;
 
   // On the I/O thread, as all below.
   Result<MessagePtr> parse(const FrameReader::Frame& frame) const;

@@ -121,10 +121,10 @@ bool GrpcStreamCall::write(const google::protobuf::Message& response) {
     const std::lock_guard lock(mutex_);
     if (finished_) return false;
     queued_bytes_.fetch_add(frame->size(), std::memory_order_relaxed);
+    count_sent(*frame);
     written_.push_back(*std::move(frame));
     wake = !std::exchange(woken_, true);
   }
-  method_.sent->add();
   wake_io_thread(wake);
   return true;
 }

@@ -95,7 +95,7 @@ void GrpcUnaryCall::deliver() {
   Timer::cancel();
   count(status_.code());
   if (!status_.ok()) return send_trailers_only(*this, status_);
-  method_.sent->add();
+  count_sent(frame_);
   send_headers(*this);
   session()->hold_answer(*this, static_cast<ptrdiff_t>(frame_.size()));
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/net/block_pool.h"
 #include "base/status.h"
 
 namespace kv::api {
@@ -31,13 +32,16 @@ std::optional<std::string> base64_decode(std::string_view text);
 class FrameBytes {
  public:
   FrameBytes() = default;
-  explicit FrameBytes(size_t size) : data_(std::make_unique_for_overwrite<char[]>(size)), size_(size) {}
+  explicit FrameBytes(size_t size) : data_(PoolAllocator<char>().allocate(size)), size_(size) {}
   char* data() { return data_.get(); }
   const char* data() const { return data_.get(); }
   size_t size() const { return size_; }
 
  private:
-  std::unique_ptr<char[]> data_;
+  struct Free {
+    void operator()(char* data) const { pool_free(data); }
+  };
+  std::unique_ptr<char[], Free> data_;
   size_t size_ = 0;
 };
 

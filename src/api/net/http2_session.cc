@@ -8,6 +8,7 @@
 #include <deque>
 #include <utility>
 
+#include "api/net/block_pool.h"
 #include "api/net/grpc_call.h"
 #include "api/net/head_rules.h"
 #include "api/net/http_exchange.h"
@@ -33,6 +34,12 @@ constexpr size_t kHeaderBombFactor = 8;  // so many times max_header_bytes in on
 std::string_view view(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
 uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));  // nghttp2 asks for non-const, and only reads
+}
+
+void* allocate_zeroed(size_t n, size_t size) {
+  void* const block = pool_allocate(n * size);  // nghttp2 asks for a few structs at a time: no overflow
+  if (block != nullptr) std::memset(block, 0, n * size);
+  return block;
 }
 
 class FieldArray {
@@ -230,7 +237,12 @@ NgHttp2Session::NgHttp2Session(std::shared_ptr<ServerCore> core, SessionHost& ho
   nghttp2_option_set_no_closed_streams(option, 1);  // see on_begin_frame()
   // Our own limit, which spares streams that were answered, is the one that counts.
   nghttp2_option_set_stream_reset_rate_limit(option, kUnlimited, kUnlimited);
-  const int made = nghttp2_session_server_new2(&session_, Callbacks::get(), this, option);
+  nghttp2_mem memory{.mem_user_data = nullptr,
+                     .malloc = [](size_t size, void*) { return pool_allocate(size); },
+                     .free = [](void* block, void*) { pool_free(block); },
+                     .calloc = [](size_t n, size_t size, void*) { return allocate_zeroed(n, size); },
+                     .realloc = [](void* block, size_t size, void*) { return pool_reallocate(block, size); }};
+  const int made = nghttp2_session_server_new3(&session_, Callbacks::get(), this, option, &memory);
   nghttp2_option_del(option);
   KV_CHECK(made == 0, nghttp2_strerror(made));
 
