@@ -83,6 +83,7 @@ class LocalMember final : public Member {
     transport_options.cluster_id = cluster_id_;
     transport_options.id = raft::NodeId(id_);
     transport_options.listen_urls = options_.listen_peer_urls;
+    transport_options.advertise_urls = options_.initial_advertise_peer_urls;
     make_engine(*configuration);
     auto transport = raft::Transport::start(
         transport_options, [this](std::vector<raft::Message>&& messages) { engine_->deliver(std::move(messages)); },
