@@ -252,6 +252,7 @@ void Checker::stepped(NodeId node, const Core& core) {
     fail("commit goes back",
          who(node) + "'s commit went from " + to_string(member.commit) + " to " + to_string(core.commit()));
   }
+  if (core.is_leader() && core.commit() > member.commit) check_commit_rule(node, core, member);
   member.term = core.term();
   member.commit = core.commit();
   max_commit_ = std::max(max_commit_, core.commit());
@@ -263,10 +264,49 @@ void Checker::stepped(NodeId node, const Core& core) {
   member.leads = member.completeness_due = core.term();
   record_leader(node, core.term());
   record_vote(node, core.term(), node, "as its leader");
+  check_votes(node, core);
   const HardState& durable = member.disk->durable().hard_state;
   if (check_promises_ && (durable.term != core.term() || durable.vote != node)) {
     fail("leads before its own vote is on disk",
          who(node) + " leads in term " + to_string(core.term()) + " and has on disk " + describe(durable));
+  }
+}
+
+// 3.4: whoever leads has the votes of a quorum of its configuration, of both halves when it is joint.
+void Checker::check_votes(NodeId node, const Core& core) {
+  std::vector<NodeId> voted;
+  for (const auto& [id, voter] : members_) {
+    const auto vote = voter.votes.find(core.term());
+    if (vote != voter.votes.end() && vote->second == node) voted.push_back(id);
+  }
+  const Configuration configuration = core.status().configuration;
+  if (!is_quorum(configuration, voted)) {
+    fail("leads without a quorum of votes", who(node) + " leads in term " + to_string(core.term()) + " under " +
+                                                describe(configuration) + " with " + std::to_string(voted.size()) +
+                                                " votes");
+  }
+}
+
+// 3.5, 3.6.2: what a leader commits is an entry of its own term, on the disks of a quorum of the configuration that it
+// goes by. This says more than check_committed_is_safe(): who still goes by the configuration before could elect a
+// leader without an entry that only the new half of a joint one has.
+void Checker::check_commit_rule(NodeId node, const Core& core, const Member& member) {
+  const Index index = core.commit();
+  const auto term = member.disk->written().term(index);
+  if (term != core.term()) {
+    fail("commits an entry of an earlier term",
+         who(node) + " leads in term " + to_string(core.term()) + " and commits " + at(index, term.value_or(Term(0))));
+    return;
+  }
+  std::vector<NodeId> holders;
+  for (const auto& [id, holder] : members_) {
+    const LogImage& log = holder.disk->durable();
+    if (log.start.index > index || log.term(index) == term) holders.push_back(id);
+  }
+  const Configuration configuration = core.status().configuration;
+  if (!is_quorum(configuration, holders)) {
+    fail("commits without a quorum", who(node) + " commits " + at(index, *term) + " under " + describe(configuration) +
+                                         " while " + std::to_string(holders.size()) + " members have it on disk");
   }
 }
 
@@ -327,6 +367,8 @@ void Checker::sends(NodeId node, const Message& message) {
   } else if (const auto* append = std::get_if<AppendReply>(&message.body)) {
     if (!append->accepted) return;
     member.promised_term = std::max(member.promised_term, message.term);
+  } else if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    if (request->pre_vote) return;  // it promises nothing
   } else {
     return;
   }
@@ -341,6 +383,10 @@ void Checker::check_promise(NodeId node, const Message& message, const Member& m
   bool kept = hs.term > message.term;
   if (const auto* append = std::get_if<AppendReply>(&message.body)) {
     kept = kept || (hs.term == message.term && durable.last_index() >= append->index);
+  } else if (std::holds_alternative<VoteRequest>(message.body)) {
+    // A candidate that forgot its term could stand in it again with a shorter log, and be given late votes that
+    // were meant for the longer one.
+    kept = kept || (hs.term == message.term && hs.vote == node);
   } else {
     kept = kept || (hs.term == message.term && hs.vote == message.to);
   }

@@ -97,6 +97,8 @@ class Checker {
   void record_leader(raft::NodeId node, raft::Term term);
   void record_commit(raft::NodeId node, Member& member, raft::Index commit);
   void record_configuration(raft::NodeId node, raft::Index index, const raft::Configuration& configuration);
+  void check_votes(raft::NodeId node, const raft::Core& core);
+  void check_commit_rule(raft::NodeId node, const raft::Core& core, const Member& member);
   void check_leader_completeness(raft::NodeId node, Member& member);
   void check_committed_is_safe(const char* when);
   void check_promise(raft::NodeId node, const raft::Message& message, const Member& member);

@@ -460,6 +460,7 @@ void SimNode::apply_one(const Entry& entry) {
       return;
     }
     configuration = core_->apply_change(*change);
+    world_->checker->stepped(id_, *core_);
     world_->weak_moment(*this, 20);
     note(mix(43, digest(configuration)), [&] {
       return "applies " + describe(*change) + " at " + to_string(entry.index) + " and is in " + describe(configuration);
