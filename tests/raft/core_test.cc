@@ -164,6 +164,136 @@ TEST(Core, Stands_at_the_leaders_word_only) {
   EXPECT_EQ(follower.status().soft_state.role, Role::kCandidate);
 }
 
+// A follower of three on its own, to which the test speaks as any leader it likes.
+class Follower {
+ public:
+  explicit Follower(const std::function<void(Node&)>& prepare = {}) {
+    cluster_.add(NodeId(1), [&](Node& n) {
+      n.machine.configuration.voters = ids({1, 2, 3});
+      if (prepare) prepare(n);
+    });
+  }
+  Node& node() { return cluster_.node(NodeId(1)); }
+  Core& core() { return *node().core; }
+  void hear(uint64_t leader, uint64_t term, MessageBody body) {
+    core().step({.from = NodeId(leader), .to = NodeId(1), .term = Term(term), .body = std::move(body)});
+  }
+  static Entry entry(uint64_t index, uint64_t term, EntryType type = EntryType::kCommand, std::string data = "x") {
+    return {.index = Index(index), .term = Term(term), .type = type, .data = bytes(std::move(data))};
+  }
+  static AppendRequest append(uint64_t previous, uint64_t previous_term, uint64_t commit, std::vector<Entry> entries) {
+    return {.previous_index = Index(previous),
+            .previous_term = Term(previous_term),
+            .commit = Index(commit),
+            .entries = std::move(entries)};
+  }
+  static std::string a_change() {
+    return encode(ConfigChange{.changes = {{ChangeType::kAddVoter, NodeId(4)}}, .context = {}});
+  }
+  // As a driver does: takes the offer, replaces the log, says so.
+  void install(const SnapshotMeta& meta) {
+    while (core().has_ready()) {
+      const Ready ready = core().take_ready();
+      node().log.append(ready.entries);
+      core().persisted(ready.number);
+    }
+    node().log.truncate_prefix(meta);
+    core().snapshot_installed(meta);
+  }
+
+ private:
+  Cluster cluster_;
+};
+
+TEST(Core, Answers_each_leader_for_itself) {
+  Follower follower;
+  follower.hear(2, 1, Follower::append(0, 0, 0, {Follower::entry(1, 1)}));
+  follower.hear(2, 1, Follower::append(1, 1, 0, {Follower::entry(2, 1)}));
+  follower.hear(3, 2, Follower::append(0, 0, 0, {Follower::entry(1, 2)}));
+  const Ready ready = follower.core().take_ready();
+  const AppendReply up_to_2{.accepted = true, .index = Index(2), .hint_index = {}, .hint_term = {}};
+  const AppendReply up_to_1{.accepted = true, .index = Index(1), .hint_index = {}, .hint_term = {}};
+  ASSERT_EQ(ready.messages_after_persist.size(), 2U) << "one answer for two requests of one leader, one for the other";
+  EXPECT_EQ(ready.messages_after_persist[0], (Message{NodeId(1), NodeId(2), Term(1), up_to_2}));
+  EXPECT_EQ(ready.messages_after_persist[1], (Message{NodeId(1), NodeId(3), Term(2), up_to_1}));
+}
+
+TEST(Core, Appends_no_forwarded_configuration_change) {
+  Cluster cluster;
+  add_voters(cluster, {1, 2});
+  Core& leader = *cluster.node(NodeId(1)).core;
+  leader.campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  const Index before = leader.status().last_index;
+  for (const EntryType type : {EntryType::kConfigChange, EntryType::kNoop, EntryType::kCommand}) {
+    leader.step({.from = NodeId(2),
+                 .to = NodeId(1),
+                 .term = leader.term(),
+                 .body = Forward{.type = type, .data = bytes(Follower::a_change())}});
+  }
+  EXPECT_EQ(leader.status().last_index, before + 1) << "the command alone";
+}
+
+TEST(Core, A_snapshot_of_a_later_term_brings_the_term) {
+  Follower follower;
+  follower.hear(2, 1, SnapshotOffer{{Index(5), Term(1), follower.node().machine.configuration}});
+  follower.install({Index(9), Term(4), follower.node().machine.configuration});
+  EXPECT_EQ(follower.core().term(), Term(4));
+  EXPECT_EQ(follower.core().leader(), NodeId(0)) << "whoever leads that term has not been heard of";
+  const Ready ready = follower.core().take_ready();
+  EXPECT_EQ(ready.hard_state, (HardState{Term(4), NodeId(0), Index(9)}));
+}
+
+TEST(Core, After_a_snapshot_nothing_of_the_old_log_is_pending) {
+  Follower follower([](Node& n) { n.options.max_committed_bytes = 10; });
+  // A change that is not committed, and an entry that is handed out and never applied: both gone with the log.
+  follower.hear(2, 1, Follower::append(0, 0, 1, {Follower::entry(1, 1)}));
+  follower.hear(2, 1,
+                Follower::append(1, 1, 1, {Follower::entry(2, 1, EntryType::kConfigChange, Follower::a_change())}));
+  Ready ready = follower.core().take_ready();
+  follower.node().log.append(ready.entries);
+  follower.core().persisted(ready.number);
+  ready = follower.core().take_ready();
+  ASSERT_EQ(ready.committed.size(), 1U);
+  follower.core().persisted(ready.number);
+
+  const SnapshotMeta meta{Index(5), Term(2), follower.node().machine.configuration};
+  follower.hear(3, 2, SnapshotOffer{meta});
+  follower.install(meta);
+  follower.hear(3, 2, Follower::append(5, 2, 6, {Follower::entry(6, 2)}));
+  ready = follower.core().take_ready();
+  follower.node().log.append(ready.entries);
+  follower.core().persisted(ready.number);
+  ready = follower.core().take_ready();
+  ASSERT_EQ(ready.committed.size(), 1U) << "what was never applied before does not count against the limit";
+  EXPECT_EQ(ready.committed[0].index, Index(6));
+  follower.core().campaign();
+  EXPECT_EQ(follower.core().status().soft_state.role, Role::kPreCandidate) << "no change is unapplied";
+}
+
+TEST(Core, A_change_that_was_replaced_holds_nobody_back) {
+  Follower follower;
+  follower.hear(2, 1,
+                Follower::append(0, 0, 0, {Follower::entry(1, 1, EntryType::kConfigChange, Follower::a_change())}));
+  follower.hear(3, 2, Follower::append(0, 0, 1, {Follower::entry(1, 2)}));
+  // Entry 1 is committed and not applied, but it is no change any more.
+  EXPECT_EQ(follower.core().commit(), Index(1));
+  follower.core().campaign();
+  EXPECT_EQ(follower.core().status().soft_state.role, Role::kPreCandidate);
+}
+
+TEST(Core, Commits_no_further_than_the_request_reaches) {
+  // What follows in the follower's log may be another leader's. The leader's limit of bytes, or an old request, may end
+  // before it (3.5, figure 3.1: min(leaderCommit, index of last new entry)).
+  Follower follower;
+  follower.hear(2, 1, Follower::append(0, 0, 0, {Follower::entry(1, 1), Follower::entry(2, 1), Follower::entry(3, 1)}));
+  follower.hear(3, 2, Follower::append(1, 1, 9, {Follower::entry(2, 1)}));
+  EXPECT_EQ(follower.core().commit(), Index(2));
+  EXPECT_EQ(follower.core().status().last_index, Index(3)) << "nothing conflicts so far";
+  follower.hear(3, 2, Follower::append(2, 1, 9, {Follower::entry(3, 2)}));
+  EXPECT_EQ(follower.core().commit(), Index(3));
+}
+
 TEST(Core, Election_timeouts_spread_over_one_to_two_election_ticks) {
   std::set<uint32_t> seen;
   for (uint64_t seed = 1; seed <= 200; ++seed) {

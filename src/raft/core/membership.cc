@@ -97,6 +97,8 @@ void Core::State::resign_if_known(Leader& leader) {
 }
 
 void Core::State::say_farewell(Peer& peer) {
+  // Not to one that would need more than a message, a snapshot even, to make sense of it.
+  if (peer.progress.state() != ProgressState::kReplicate) return;
   send_appends(peer);
   if (peer.progress.state() == ProgressState::kReplicate && peer.commit_told < hard_.commit) send_empty_append(peer);
 }

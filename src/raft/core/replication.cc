@@ -16,12 +16,13 @@ constexpr size_t kAppendsPerReady = 8;
 // ---- the leader's side ----------------------------------------------------------------------------------------
 
 Peer Core::State::make_peer(NodeId id) const {
+  // It counts as active for one round of check-quorum, until it had a chance to answer.
   return {.id = id,
           .progress = Progress(log_.last() + 1, options_.max_inflight_appends, options_.max_inflight_bytes),
           .commit_told = Index(0),
           .confirmed_round = 0,
           .recently_active = true,
-          .told_round = 0};  // for one round of check-quorum, until it had a chance to answer
+          .told_round = 0};
 }
 
 Index Core::State::append_own(Leader& leader, EntryType type, Payload data) {
