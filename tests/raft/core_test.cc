@@ -294,6 +294,61 @@ TEST(Core, Commits_no_further_than_the_request_reaches) {
   EXPECT_EQ(follower.core().commit(), Index(3));
 }
 
+TEST(Core, Forwards_a_bounded_number_of_bytes_in_one_Ready) {
+  Follower follower([](Node& n) { n.options.max_inflight_bytes = 100; });
+  EXPECT_EQ(follower.core().propose(bytes("x")).status().code(), Code::kUnavailable) << "no leader";
+  follower.hear(2, 1, Heartbeat{});
+  EXPECT_TRUE(follower.core().propose(bytes(std::string(1000, 'x'))).ok()) << "a lone one goes, however large";
+  EXPECT_EQ(follower.core().propose(bytes("x")).status().code(), Code::kResourceExhausted);
+  (void)follower.core().take_ready();
+  EXPECT_TRUE(follower.core().propose(bytes("x")).ok());
+}
+
+TEST(Core, Takes_a_read_index_from_its_leader_only) {
+  Follower follower;
+  follower.hear(2, 1, Heartbeat{});
+  follower.core().read_index(7);
+  Ready ready = follower.core().take_ready();
+  uint64_t batch = 0;
+  for (const Message& m : ready.messages) {
+    if (const auto* request = std::get_if<ReadIndexRequest>(&m.body)) batch = request->id;
+  }
+  ASSERT_NE(batch, 0U);
+  follower.hear(3, 1, ReadIndexReply{.id = batch, .index = Index(1)});
+  EXPECT_FALSE(follower.core().has_ready());
+  follower.hear(2, 1, ReadIndexReply{.id = batch, .index = Index(5)});
+  ready = follower.core().take_ready();
+  ASSERT_EQ(ready.reads.size(), 1U);
+  EXPECT_EQ(ready.reads[0], (ReadState{7, Index(5)}));
+  follower.hear(2, 1, ReadIndexReply{.id = batch, .index = Index(9)});
+  EXPECT_FALSE(follower.core().has_ready()) << "answered once";
+}
+
+TEST(Core, Refuses_followers_reads_above_the_limit) {
+  Cluster cluster;
+  for (const uint64_t id : {1, 2, 3}) {
+    cluster.add(NodeId(id), [&](Node& n) {
+      n.machine.configuration.voters = ids({1, 2, 3});
+      n.options.max_pending_reads = 2;
+    });
+  }
+  Core& leader = *cluster.node(NodeId(1)).core;
+  leader.campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  for (uint64_t id = 1; id <= 3; ++id) {
+    leader.step({.from = NodeId(2), .to = NodeId(1), .term = leader.term(), .body = ReadIndexRequest{.id = id}});
+  }
+  const Ready ready = leader.take_ready();
+  std::vector<uint64_t> refused;
+  for (const Message& m : ready.messages) {
+    if (const auto* reply = std::get_if<ReadIndexReply>(&m.body)) {
+      EXPECT_EQ(reply->index, Index(0));
+      refused.push_back(reply->id);
+    }
+  }
+  EXPECT_EQ(refused, std::vector<uint64_t>{3});
+}
+
 TEST(Core, Election_timeouts_spread_over_one_to_two_election_ticks) {
   std::set<uint32_t> seen;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
