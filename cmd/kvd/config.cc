@@ -38,6 +38,8 @@ struct Flags {
   std::string grpc_keepalive_min_time = "5s";
   std::string grpc_keepalive_interval = "2h";
   std::string grpc_keepalive_timeout = "20s";
+  std::string auto_compaction_mode = "periodic";
+  std::string auto_compaction_retention = "0";
   std::string log_level = "info";
   std::string log_format = "text";
   std::string config_file;
@@ -101,6 +103,10 @@ void declare(CLI::App& app, Flags& f) {
   add("Limits", "grpc-keepalive-interval", f.grpc_keepalive_interval, "an idle connection is pinged after");
   add("Limits", "grpc-keepalive-timeout", f.grpc_keepalive_timeout, "... and closed when no answer comes for");
 
+  add("History", "auto-compaction-mode", f.auto_compaction_mode, "periodic or revision: how the retention is meant");
+  add("History", "auto-compaction-retention", f.auto_compaction_retention,
+      "history to keep: a duration (a lone number: hours), or a number of revisions; 0: all");
+
   add("Logging", "log-level", f.log_level, "debug, info, warn or error");
   add("Logging", "log-format", f.log_format, "text or json");
 
@@ -145,6 +151,33 @@ Result<int64_t> parse_duration_ms(const std::string& flag, const std::string& te
   }
   if (total > 1e15) return wrong();
   return static_cast<int64_t>(total);
+}
+
+// As etcd reads the two flags.
+Result<kv::server::AutoCompactionPolicy> parse_auto_compaction(const std::string& mode, const std::string& retention) {
+  using Policy = kv::server::AutoCompactionPolicy;
+  const char* const end = retention.data() + retention.size();
+  int64_t number = 0;
+  const auto [rest, error] = std::from_chars(retention.data(), end, number);
+  const bool plain = error == std::errc() && rest == end && number >= 0;
+  if (mode == "revision") {
+    if (!plain) {
+      return invalid("--auto-compaction-retention: \"" + retention +
+                     "\" is not a number of revisions, which --auto-compaction-mode revision needs");
+    }
+    return Policy{Policy::Mode::kRevision, number};
+  }
+  if (mode != "periodic") {
+    return invalid("--auto-compaction-mode must be periodic or revision, not \"" + mode + "\"");
+  }
+  constexpr int64_t kMaxHours = 1'000'000;
+  if (plain && number <= kMaxHours) return Policy{Policy::Mode::kPeriodic, number * 3600 * 1000};
+  const Result<int64_t> ms = parse_duration_ms("auto-compaction-retention", retention);
+  if (!ms.ok()) return ms.status();
+  if (*ms == 0 || *ms > kMaxHours * 3600 * 1000) {
+    return invalid("--auto-compaction-retention: \"" + retention + "\" must be from 1ms to 1000000h, or 0 for all");
+  }
+  return Policy{Policy::Mode::kPeriodic, *ms};
 }
 
 std::vector<std::string> flag_names(const CLI::App& app) {
@@ -284,6 +317,9 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
     if (!ms.ok()) return ms.status();
     *out = *ms;
   }
+  const auto auto_compaction = parse_auto_compaction(f.auto_compaction_mode, f.auto_compaction_retention);
+  if (!auto_compaction.ok()) return auto_compaction.status();
+  m.auto_compaction = *auto_compaction;
   if (f.log_level == "debug")
     config->log_level = kv::LogLevel::kDebug;
   else if (f.log_level == "info")

@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "kvdpb/command.pb.h"
 #include "raft/transport.h"
+#include "server/auto_compaction.h"
 #include "server/bootstrap.h"
 #include "server/engine.h"
 #include "server/errors.h"
@@ -45,12 +46,19 @@ Status make_directory(const std::string& path) {
   return {Code::kUnavailable, "cannot make directory " + path + ": " + std::strerror(errno)};
 }
 
+// A call that the member makes itself. Whoever makes one waits for its end on no door's thread.
+class OwnCall final : public CallContext {
+ public:
+  void post(absl::AnyInvocable<void()> work) override { work(); }
+};
+
 // The one implementation; the interface above keeps its parts out of the header.
 class LocalMember final : public Member {
  public:
   LocalMember(const MemberOptions& options, std::function<void(Status)> failed)
       : options_(options),
         failed_(std::move(failed)),
+        auto_compaction_(options.auto_compaction, now_ms()),
         calls_(options.max_pending_calls, options.max_pending_bytes, random_number()) {}
 
   ~LocalMember() override { stop(0); }
@@ -484,14 +492,41 @@ class LocalMember final : public Member {
     }
   }
 
+  void compact_when_due() {
+    if (const CompactionEnd end = compaction_end_.exchange(CompactionEnd::kNone); end != CompactionEnd::kNone)
+      auto_compaction_.ended(now_ms(), end == CompactionEnd::kDone);
+    const bool leading = engine_->soft_state().role == raft::Role::kLeader;
+    const int64_t revision = auto_compaction_.poll(now_ms(), store_->revision().value(), leading);
+    if (revision == 0) return;
+    auto request = std::make_unique<CompactionRequest>();
+    request->set_revision(revision);
+    compact(std::make_shared<OwnCall>(), std::move(request), [this, revision](Status status, CompactionResponse&&) {
+      // What somebody else has compacted further is done as well.
+      const bool done = status.ok() || status.code() == Code::kOutOfRange;
+      if (done) {
+        log_info("history compacted by itself", {{"revision", revision}});
+      } else {
+        log_warning("history could not be compacted; it is tried again",
+                    {{"revision", revision}, {"error", status.text()}});
+      }
+      compaction_end_ = done ? CompactionEnd::kDone : CompactionEnd::kFailed;
+    });
+  }
+
   // The worker: what takes long and must hold up neither a door nor the engine.
   void work() {
     name_this_thread("kvd-worker");
     std::vector<absl::AnyInvocable<void()>> jobs;
-    // Looks after transfers that time out, and after an introduction that was lost on its way.
-    while (heavy_work_.take_all(jobs, std::chrono::steady_clock::now() + std::chrono::milliseconds(500))) {
+    // Looks after transfers that time out, after an introduction that was lost on its way, and whether history is old
+    // enough to go.
+    const auto next_look = [this] {
+      const int64_t wait_ms = std::min<int64_t>(500, std::max<int64_t>(1, auto_compaction_.next_ms() - now_ms()));
+      return std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+    };
+    while (heavy_work_.take_all(jobs, next_look())) {
       for (auto& job : jobs) job();
       transfers_.expire(now_ms());
+      compact_when_due();
       if (jobs.empty() && leader() != 0) introduce_until_known();
     }
     for (auto& job : jobs) job();
@@ -504,6 +539,9 @@ class LocalMember final : public Member {
   std::atomic<uint64_t> term_{0};
   std::atomic<bool> stopped_{false};
 
+  AutoCompaction auto_compaction_;  // the worker's
+  enum class CompactionEnd : uint8_t { kNone, kDone, kFailed };
+  std::atomic<CompactionEnd> compaction_end_{CompactionEnd::kNone};  // of the one it asked for; the worker takes it
   PendingCalls calls_;
   Transfers transfers_;
   Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "server/auto_compaction.h"
+
 namespace kv::server {
 
 struct MemberOptions {
@@ -32,6 +34,8 @@ struct MemberOptions {
   // Calls that may wait for their proposal, and their bytes; beyond either: "etcdserver: too many requests".
   size_t max_pending_calls = 1 << 16;
   size_t max_pending_bytes = 256 << 20;
+
+  AutoCompactionPolicy auto_compaction;
 
   size_t write_buffer_bytes = 64 << 20;
   size_t block_cache_bytes = 256 << 20;

@@ -118,5 +118,30 @@ TEST(Config, Help_lists_every_flag) {
     EXPECT_NE(parsed->text.find(flag), std::string::npos) << flag;
 }
 
+TEST(Config, Auto_compaction_is_read_as_etcd_reads_it) {
+  using Mode = kv::server::AutoCompactionPolicy::Mode;
+  const auto policy = [](std::vector<const char*> arguments) {
+    const auto parsed = parse_args(std::move(arguments));
+    EXPECT_TRUE(parsed.ok()) << parsed.status().text();
+    return parsed.ok() ? parsed->config.member.auto_compaction : kv::server::AutoCompactionPolicy{};
+  };
+  EXPECT_EQ(policy({}).retention, 0);
+  EXPECT_EQ(policy({"--auto-compaction-retention=24"}).retention, 24 * 3600 * 1000);
+  EXPECT_EQ(policy({"--auto-compaction-retention=5m"}).retention, 5 * 60 * 1000);
+  EXPECT_EQ(policy({"--auto-compaction-retention=5m"}).mode, Mode::kPeriodic);
+  const auto revisions = policy({"--auto-compaction-mode=revision", "--auto-compaction-retention=1000"});
+  EXPECT_EQ(revisions.mode, Mode::kRevision);
+  EXPECT_EQ(revisions.retention, 1000);
+
+  EXPECT_EQ(error_of({"--auto-compaction-mode=weekly"}),
+            "--auto-compaction-mode must be periodic or revision, not \"weekly\"");
+  EXPECT_EQ(error_of({"--auto-compaction-mode=revision", "--auto-compaction-retention=5m"}),
+            "--auto-compaction-retention: \"5m\" is not a number of revisions, which --auto-compaction-mode revision "
+            "needs");
+  EXPECT_EQ(error_of({"--auto-compaction-retention=soon"}),
+            "--auto-compaction-retention: \"soon\" is not a duration: write 500ms, 5s, 2m or 1h");
+  EXPECT_NE(error_of({"--auto-compaction-retention=-5"}), "");
+}
+
 }  // namespace
 }  // namespace kvd

@@ -76,6 +76,18 @@ TEST_P(LoneMember, Keeps_everything_over_a_restart) {
   ASSERT_TRUE(put(*member, "k", "v").status.ok());
 }
 
+TEST_P(LoneMember, Compacts_history_by_itself) {
+  options_.auto_compaction.retention = 300;
+  const auto member = start_and_wait();
+  etcdserverpb::RangeRequest old;
+  old.set_key("k");
+  old.set_revision(put(*member, "k", "first").response.header().revision());
+  ASSERT_TRUE(put(*member, "k", "second").status.ok());
+  ASSERT_TRUE(call(*member, &Member::range, old).status.ok()) << "younger than the retention";
+  EXPECT_TRUE(eventually([&] { return call(*member, &Member::range, old).status.code() == Code::kOutOfRange; }));
+  EXPECT_EQ(get(*member, "k").response.kvs(0).value(), "second");
+}
+
 TEST_P(LoneMember, Many_writers_get_each_their_own_revision) {
   const auto member = start_and_wait();
   constexpr int kThreads = 4, kEach = 200;
