@@ -122,10 +122,11 @@ std::vector<uint32_t> BatchChanges::newest_by_key() const {
 Batch::Batch(ApplyContext& context, Listener& listener)
     : context_(context),
       listener_(listener),
+      leases_(*context.leases),
       revision_(context.revision),
       compact_revision_(context.compact_revision) {}
 
-bool Batch::lease_exists(int64_t) const { return false; }
+bool Batch::lease_exists(int64_t lease) const { return leases_.find(lease).has_value(); }
 
 Result<bool> Batch::newest(std::string_view key, bool with_value, Record* record) {
   if (const std::optional<Change> change = changes_.find(key)) {
@@ -238,6 +239,9 @@ void Batch::change(std::string_view key, Record record, const Record* before) {
   // A tombstone at or below the compact revision may be gone on one member and not yet on another: it is as if it
   // had never been.
   if (before != nullptr && !(before->tombstone && before->mod.main <= compact_revision_)) record.prev = before->mod;
+  // Most keys have no lease, before and after: that costs nothing.
+  const int64_t lease_before = before != nullptr && !before->tombstone ? before->lease : 0;
+  if (record.lease != lease_before) leases_.moved(key, lease_before, record.lease);
   if (!record.tombstone) {
     const bool exists = before != nullptr && !before->tombstone;
     record.create_revision = exists ? before->create_revision : record.mod.main;
@@ -341,6 +345,58 @@ Status Batch::compact(const etcdserverpb::CompactionRequest& request, etcdserver
   return {};
 }
 
+Status Batch::lease_grant(const etcdserverpb::LeaseGrantRequest& request, etcdserverpb::LeaseGrantResponse* response) {
+  response->Clear();
+  if (request.id() == 0) return lease_not_found_error();
+  KV_RETURN_IF_ERROR(check(request));
+  if (lease_exists(request.id())) return lease_exists_error();
+  // A proposer grants at least a second; a command that says less must not make members differ.
+  const int64_t ttl = std::max<int64_t>(request.ttl(), 1);
+  leases_.put({request.id(), ttl, 0});
+  response->set_id(request.id());
+  response->set_ttl(ttl);
+  response->mutable_header()->set_revision(revision_);
+  return {};
+}
+
+Status Batch::delete_keys_of(int64_t lease) {
+  const Result<std::vector<std::string>> keys = leases_.candidates(*context_.database, lease);
+  if (!keys.ok()) return keys.status();
+  Record tombstone;
+  tombstone.tombstone = true;
+  for (const std::string& key : *keys) {
+    Record before;
+    const Result<bool> found = newest(key, false, &before);
+    if (!found.ok()) return found.status();
+    if (!*found || before.tombstone || before.lease != lease) continue;
+    change(key, tombstone, &before);
+  }
+  return {};
+}
+
+Status Batch::lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
+                           etcdserverpb::LeaseRevokeResponse* response) {
+  response->Clear();
+  if (!lease_exists(request.id())) return lease_not_found_error();
+  KV_RETURN_IF_ERROR(finish(delete_keys_of(request.id())));
+  leases_.remove(request.id());
+  response->mutable_header()->set_revision(revision_);
+  return {};
+}
+
+Status Batch::lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
+                               etcdserverpb::LeaseCheckpointResponse* response) {
+  response->Clear();
+  for (const etcdserverpb::LeaseCheckpoint& checkpoint : request.checkpoints()) {
+    std::optional<Lease> lease = leases_.find(checkpoint.id());
+    if (!lease) continue;
+    lease->remaining_s = std::clamp<int64_t>(checkpoint.remaining_ttl(), 0, lease->ttl_s);
+    leases_.put(*lease);
+  }
+  response->mutable_header()->set_revision(revision_);
+  return {};
+}
+
 void Batch::put_record(std::string_view name, std::string_view value) {
   writes_.Put(context_.database->meta(), slice(std::string(kMetaRecordPrefix).append(name)), slice(value));
 }
@@ -360,6 +416,11 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
     const Change change = changes_.at(i);
     writes_.Put(database.head(), slice(change.key), slice(change.encoded));
   }
+  leases_.write(database, &writes_, [this](std::string_view key) -> std::optional<int64_t> {
+    const std::optional<Change> change = changes_.find(key);
+    if (!change) return std::nullopt;
+    return change->record.lease;
+  });
   std::vector<Rev> last_revs;
   size_t end = 0;
   for (HistoryBuilder& record : changes_.records()) {
@@ -377,6 +438,7 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
   }
   KV_RETURN_IF_ERROR(listener_.write(&writes_, changes_));
 
+  leases_.publish();
   for (const uint32_t i : newest_changes) {
     const Change change = changes_.at(i);
     context_.cache->set(change.key, change.record);

@@ -14,6 +14,7 @@
 #include "store/encoding.h"
 #include "store/head_cache.h"
 #include "store/history.h"
+#include "store/leases.h"
 #include "store/store.h"
 #include "store/txn.h"
 #include "store/view.h"
@@ -26,6 +27,7 @@ struct ApplyContext {
   RecentChanges* recent = nullptr;
   BlockCounts* counts = nullptr;
   HeadCache* cache = nullptr;
+  LeaseTable* leases = nullptr;
   const std::atomic<int64_t>* compacted = nullptr;  // CommittedView::Published's
   int64_t revision = 1;
   int64_t compact_revision = -1;
@@ -149,6 +151,12 @@ class Batch final : public ApplyBatch, private View, private TxnState {
                       etcdserverpb::DeleteRangeResponse* response) override;
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) override;
   Status compact(const etcdserverpb::CompactionRequest& request, etcdserverpb::CompactionResponse* response) override;
+  Status lease_grant(const etcdserverpb::LeaseGrantRequest& request,
+                     etcdserverpb::LeaseGrantResponse* response) override;
+  Status lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
+                      etcdserverpb::LeaseRevokeResponse* response) override;
+  Status lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
+                          etcdserverpb::LeaseCheckpointResponse* response) override;
   void put_record(std::string_view name, std::string_view value) override;
   void delete_record(std::string_view name) override;
   Status commit(uint64_t applied_index, uint64_t applied_term) override;
@@ -173,12 +181,14 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   Result<bool> newest(std::string_view key, bool with_value, Record* record);
   Result<bool> settle_in_batch(Record* record, int64_t at);
   void change(std::string_view key, Record record, const Record* before);
+  Status delete_keys_of(int64_t lease);
   // A command ends: what it changed becomes one revision, or, after an error, nothing.
   Status finish(Status status);
 
   ApplyContext& context_;
   Listener& listener_;
   BatchChanges changes_;
+  LeaseChanges leases_;
   rocksdb::WriteBatch writes_;
   int64_t revision_;  // of the last command that changed something
   int64_t compact_revision_;

@@ -137,6 +137,11 @@ Status check(const etcdserverpb::PutRequest& request) {
 
 Status check(const etcdserverpb::DeleteRangeRequest& request) { return request.key().empty() ? no_key() : Status(); }
 
+Status check(const etcdserverpb::LeaseGrantRequest& request) {
+  if (request.ttl() > kMaxLeaseTtlS) return lease_ttl_too_large_error();
+  return {};
+}
+
 Status check(const TxnRequest& request, size_t max_txn_ops) {
   KV_RETURN_IF_ERROR(check_txn_ops(request, static_cast<int64_t>(max_txn_ops)));
   Touched success, failure;

@@ -108,8 +108,11 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
   rocksdb::ColumnFamilyOptions history = plain;
   // History is written in ascending order: each insert finds its place beside the one before.
   history.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-      {rocksdb::kDefaultColumnFamilyName, plain}, {"head", head}, {"history", history}, {"meta", plain}};
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, plain},
+                                                                 {"head", head},
+                                                                 {"history", history},
+                                                                 {"meta", plain},
+                                                                 {"lease", plain}};
 
   std::unique_ptr<Database> database(new Database());
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
@@ -170,7 +173,7 @@ Result<bool> Database::get_meta(std::string_view key, std::string* value, bool p
 
 Status Database::flush() const {
   rocksdb::FlushOptions options;
-  return from_rocksdb(db_->Flush(options, {head(), history(), meta()}), "state: flushing");
+  return from_rocksdb(db_->Flush(options, {head(), history(), meta(), lease()}), "state: flushing");
 }
 
 }  // namespace kv::store

@@ -29,6 +29,7 @@ class Database {
   rocksdb::ColumnFamilyHandle* head() const { return handles_[kHead]; }
   rocksdb::ColumnFamilyHandle* history() const { return handles_[kHistory]; }
   rocksdb::ColumnFamilyHandle* meta() const { return handles_[kMeta]; }
+  rocksdb::ColumnFamilyHandle* lease() const { return handles_[kLease]; }
 
   // Without WAL; low priority for what runs in the background.
   Status write(rocksdb::WriteBatch* batch, bool low_priority = false) const;
@@ -39,7 +40,7 @@ class Database {
   Status flush() const;
 
  private:
-  enum Family { kDefault, kHead, kHistory, kMeta, kFamilies };
+  enum Family { kDefault, kHead, kHistory, kMeta, kLease, kFamilies };
 
   Database() = default;
 

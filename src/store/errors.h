@@ -17,6 +17,8 @@ inline Status future_revision_error() {
 }
 inline Status key_not_found_error() { return {Code::kInvalidArgument, "etcdserver: key not found"}; }
 inline Status lease_not_found_error() { return {Code::kNotFound, "etcdserver: requested lease not found"}; }
+inline Status lease_exists_error() { return {Code::kFailedPrecondition, "etcdserver: lease already exists"}; }
+inline Status lease_ttl_too_large_error() { return {Code::kOutOfRange, "etcdserver: too large lease TTL"}; }
 
 // `what` names the place: "state: reading head". Damage is DataLoss, everything else Internal.
 inline Status from_rocksdb(const rocksdb::Status& s, std::string_view what) {

@@ -8,6 +8,7 @@
 #include "store/errors.h"
 #include "store/hash.h"
 #include "store/housekeeper.h"
+#include "store/leases.h"
 #include "store/range.h"
 #include "store/view.h"
 
@@ -51,13 +52,17 @@ class RocksStore final : public Store, public Batch::Listener {
     context_.recent = &recent_;
     context_.counts = &counts_;
     context_.cache = &cache_;
+    context_.leases = &leases_;
     context_.compacted = &published_.compacted;
     context_.revision = applied.revision;
     context_.compact_revision = compact_revision;
     publish(applied, compact_revision);
   }
 
-  Status start() { return housekeeper_.start(context_.revision, context_.compact_revision); }
+  Status start() {
+    KV_RETURN_IF_ERROR(leases_.load(*database_));
+    return housekeeper_.start(context_.revision, context_.compact_revision);
+  }
 
   std::unique_ptr<ApplyBatch> begin() override { return std::make_unique<Batch>(context_, *this); }
 
@@ -80,7 +85,7 @@ class RocksStore final : public Store, public Batch::Listener {
     stats.revision = published_.revision.load(std::memory_order_acquire);
     stats.compact_revision = published_.compact_revision.load(std::memory_order_acquire);
     stats.keys = static_cast<uint64_t>(counts_.total());
-    for (auto* family : {database_->head(), database_->history(), database_->meta()}) {
+    for (auto* family : {database_->head(), database_->history(), database_->meta(), database_->lease()}) {
       uint64_t n = 0;
       for (const char* property : {"rocksdb.total-sst-files-size", "rocksdb.size-all-mem-tables"}) {
         if ((*database_)->GetIntProperty(family, property, &n)) stats.bytes_on_disk += n;
@@ -115,6 +120,10 @@ class RocksStore final : public Store, public Batch::Listener {
     CommittedView view(*database_, recent_, counts_, published_, true);
     return hash_key_space(*database_, view, revision);
   }
+
+  std::vector<Lease> leases() const override { return leases_.all(); }
+  std::optional<Lease> lease(int64_t id) const override { return leases_.find(id); }
+  Result<std::vector<std::string>> lease_keys(int64_t id) const override { return read_lease_keys(*database_, id); }
 
   std::optional<std::string> record(std::string_view name) const override {
     std::string value;
@@ -169,6 +178,7 @@ class RocksStore final : public Store, public Batch::Listener {
   RecentChanges recent_;
   BlockCounts counts_;
   HeadCache cache_;
+  LeaseTable leases_;
   HeadGuard guard_;
   CommittedView::Published published_;
   std::atomic<uint64_t> applied_index_{0};

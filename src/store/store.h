@@ -1,4 +1,4 @@
-// The replicated state machine: etcd's MVCC key space (later leases, auth, watches) on a RocksDB of its own,
+// The replicated state machine: etcd's MVCC key space and its leases (later auth, watches) on a RocksDB of its own,
 // <data-dir>/state. It knows no raft and no network: it is handed commands in their agreed order and is asked
 // questions.
 //
@@ -24,6 +24,15 @@
 namespace kv::store {
 
 using Revision = Strong<struct RevisionTag, int64_t>;
+
+// etcd's limit: what does not overflow when somebody counts it in nanoseconds.
+inline constexpr int64_t kMaxLeaseTtlS = 9'000'000'000;
+
+struct Lease {
+  int64_t id = 0;           // never 0
+  int64_t ttl_s = 0;        // as granted
+  int64_t remaining_s = 0;  // what a leader has left of it to the next one, by a checkpoint; 0: all of it
+};
 
 struct StoreOptions {
   std::string path;
@@ -59,6 +68,16 @@ class ApplyBatch {
   virtual Status compact(const etcdserverpb::CompactionRequest& request,
                          etcdserverpb::CompactionResponse* response) = 0;
 
+  // `request` as the proposer has completed it: an id that is not 0 and the TTL that is really granted.
+  virtual Status lease_grant(const etcdserverpb::LeaseGrantRequest& request,
+                             etcdserverpb::LeaseGrantResponse* response) = 0;
+  // Deletes all keys of the lease, in their order and in one revision; none when it has no keys.
+  virtual Status lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
+                              etcdserverpb::LeaseRevokeResponse* response) = 0;
+  // Notes remaining TTLs; 0 forgets one. Leases that are gone are passed over.
+  virtual Status lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
+                                  etcdserverpb::LeaseCheckpointResponse* response) = 0;
+
   // Small replicated records beside the key space (members, cluster version), in the same atomic batch.
   virtual void put_record(std::string_view name, std::string_view value) = 0;
   virtual void delete_record(std::string_view name) = 0;
@@ -74,6 +93,7 @@ Status check(const etcdserverpb::RangeRequest& request);
 Status check(const etcdserverpb::PutRequest& request);
 Status check(const etcdserverpb::DeleteRangeRequest& request);
 Status check(const etcdserverpb::TxnRequest& request, size_t max_txn_ops);
+Status check(const etcdserverpb::LeaseGrantRequest& request);
 
 // True for a transaction of ranges only: it needs no log entry, Store::txn answers it. (A nested transaction counts as
 // a write, as in etcd.)
@@ -121,6 +141,11 @@ class Store {
   // A hash over everything that a reader could see at revisions (compact_revision, revision] (0: the current one): the
   // same on every member that is at that revision, however far each one's background compaction is.
   virtual Result<HashResult> hash_kv(int64_t revision) const = 0;
+
+  // All leases, by id; one; and the keys that hang on one, in order (none when there is no such lease).
+  virtual std::vector<Lease> leases() const = 0;
+  virtual std::optional<Lease> lease(int64_t id) const = 0;
+  virtual Result<std::vector<std::string>> lease_keys(int64_t id) const = 0;
 
   // Aborts when a record can't be read: nobody may take what can't be read for what is not there.
   virtual std::optional<std::string> record(std::string_view name) const = 0;

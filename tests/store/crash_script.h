@@ -29,6 +29,14 @@ template <>
 struct ResponseType<etcdserverpb::CompactionRequest> {
   using type = etcdserverpb::CompactionResponse;
 };
+template <>
+struct ResponseType<etcdserverpb::LeaseGrantRequest> {
+  using type = etcdserverpb::LeaseGrantResponse;
+};
+template <>
+struct ResponseType<etcdserverpb::LeaseRevokeRequest> {
+  using type = etcdserverpb::LeaseRevokeResponse;
+};
 template <typename Request>
 using ResponseOf = typename ResponseType<std::remove_cvref_t<Request>>::type;
 
@@ -48,6 +56,14 @@ Status apply_to(Target& target, const etcdserverpb::TxnRequest& r, etcdserverpb:
 template <typename Target>
 Status apply_to(Target& target, const etcdserverpb::CompactionRequest& r, etcdserverpb::CompactionResponse* out) {
   return target.compact(r, out);
+}
+template <typename Target>
+Status apply_to(Target& target, const etcdserverpb::LeaseGrantRequest& r, etcdserverpb::LeaseGrantResponse* out) {
+  return target.lease_grant(r, out);
+}
+template <typename Target>
+Status apply_to(Target& target, const etcdserverpb::LeaseRevokeRequest& r, etcdserverpb::LeaseRevokeResponse* out) {
+  return target.lease_revoke(r, out);
 }
 
 inline StoreOptions crash_options(const std::string& path) {
@@ -72,12 +88,15 @@ class CrashScript {
   void apply(uint64_t index, Apply apply) const {
     RandomRequests requests(seed_ * 1000003 + index);
     for (uint64_t n = 1 + requests.random().below(8); n > 0; --n) {
-      switch (requests.random().below(8)) {
+      switch (requests.random().below(11)) {
         case 0: (void)apply(requests.delete_range()); break;
         case 1:
           // Which revisions there are depends on what was applied; most are refused alike everywhere.
           (void)apply(requests.txn(static_cast<int64_t>(2 * index), static_cast<int64_t>(index)));
           break;
+        case 8:
+        case 9: (void)apply(requests.lease_grant()); break;
+        case 10: (void)apply(requests.lease_revoke()); break;
         default: {
           auto put = requests.put();
           if (!put.ignore_value()) put.set_value(put.value() + std::string(requests.random().below(600), 'x'));

@@ -92,6 +92,12 @@ TEST_P(CrashTest, State_is_whole_after_a_kill_at_any_moment) {
       ASSERT_TRUE(store->range(request, &response).ok());
       ASSERT_EQ(response.SerializeAsString(), expected.SerializeAsString()) << request.ShortDebugString();
     }
+    const std::vector<Lease> leases = store->leases();
+    ASSERT_EQ(leases.size(), model.leases().size());
+    for (const Lease& lease : leases) {
+      ASSERT_TRUE(model.leases().contains(lease.id));
+      ASSERT_EQ(store->lease_keys(lease.id).value(), model.lease_keys(lease.id));
+    }
     // It can be gone on with from here: the next life starts with what this one leaves.
   }
   EXPECT_GT(moved, 3u) << "the child was always killed before it had flushed anything";

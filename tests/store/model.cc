@@ -138,7 +138,7 @@ void Model::end_command() {
 
 Status Model::put(const etcdserverpb::PutRequest& r, etcdserverpb::PutResponse* response) {
   response->Clear();
-  if (r.lease() != 0) return no_such_lease();
+  if (r.lease() != 0 && !leases_.contains(r.lease())) return no_such_lease();
   const Status s = do_put(r, response);
   end_command();
   return s;
@@ -182,7 +182,7 @@ Status Model::check(const etcdserverpb::TxnRequest& r, const std::vector<bool>& 
     }
     if (op.has_request_put()) {
       const auto& p = op.request_put();
-      if (p.lease() != 0) return no_such_lease();
+      if (p.lease() != 0 && !leases_.contains(p.lease())) return no_such_lease();
       if ((p.ignore_lease() || p.ignore_value()) && keys_at(p.key(), "", revision_).empty()) return no_such_key();
     }
     if (op.has_request_txn()) KV_RETURN_IF_ERROR(check(op.request_txn(), path, at));
@@ -221,6 +221,49 @@ Status Model::txn(const etcdserverpb::TxnRequest& r, etcdserverpb::TxnResponse* 
   }
   response->mutable_header()->set_revision(now());
   end_command();
+  return {};
+}
+
+std::vector<std::string> Model::lease_keys(int64_t id) const {
+  std::vector<std::string> keys;
+  for (const KeyValue& kv : keys_at("", std::string("\0", 1), now())) {
+    if (kv.lease() == id) keys.push_back(kv.key());
+  }
+  return keys;
+}
+
+Status Model::lease_grant(const etcdserverpb::LeaseGrantRequest& r, etcdserverpb::LeaseGrantResponse* response) {
+  response->Clear();
+  if (r.ttl() > 9000000000) return {Code::kOutOfRange, "etcdserver: too large lease TTL"};
+  if (leases_.contains(r.id())) return {Code::kFailedPrecondition, "etcdserver: lease already exists"};
+  leases_[r.id()] = {r.ttl(), 0};
+  response->set_id(r.id());
+  response->set_ttl(r.ttl());
+  response->mutable_header()->set_revision(revision_);
+  return {};
+}
+
+Status Model::lease_revoke(const etcdserverpb::LeaseRevokeRequest& r, etcdserverpb::LeaseRevokeResponse* response) {
+  response->Clear();
+  if (leases_.erase(r.id()) == 0) return no_such_lease();
+  for (const std::string& key : lease_keys(r.id())) {
+    etcdserverpb::DeleteRangeRequest one;
+    one.set_key(key);
+    etcdserverpb::DeleteRangeResponse ignored;
+    do_delete(one, &ignored);
+  }
+  end_command();
+  response->mutable_header()->set_revision(revision_);
+  return {};
+}
+
+Status Model::lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& r,
+                               etcdserverpb::LeaseCheckpointResponse* response) {
+  response->Clear();
+  for (const auto& c : r.checkpoints()) {
+    if (leases_.contains(c.id())) leases_[c.id()].second = c.remaining_ttl();
+  }
+  response->mutable_header()->set_revision(revision_);
   return {};
 }
 

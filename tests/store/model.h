@@ -28,6 +28,14 @@ class Model {
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response);
   Status compact(const etcdserverpb::CompactionRequest& request, etcdserverpb::CompactionResponse* response);
 
+  Status lease_grant(const etcdserverpb::LeaseGrantRequest& request, etcdserverpb::LeaseGrantResponse* response);
+  Status lease_revoke(const etcdserverpb::LeaseRevokeRequest& request, etcdserverpb::LeaseRevokeResponse* response);
+  Status lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
+                          etcdserverpb::LeaseCheckpointResponse* response);
+  // By id: TTL and remaining TTL.
+  const std::map<int64_t, std::pair<int64_t, int64_t>>& leases() const { return leases_; }
+  std::vector<std::string> lease_keys(int64_t id) const;
+
   // All keys' versions, oldest first.
   const std::map<std::string, std::vector<Version>>& versions() const { return versions_; }
 
@@ -45,6 +53,7 @@ class Model {
   void end_command();
 
   std::map<std::string, std::vector<Version>> versions_;
+  std::map<int64_t, std::pair<int64_t, int64_t>> leases_;
   int64_t revision_ = 1;
   int64_t compact_revision_ = -1;
   int64_t changes_ = 0;

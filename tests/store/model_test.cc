@@ -29,7 +29,7 @@ class ModelTest : public testing::TestWithParam<uint64_t> {
   }
 
   void command(ApplyBatch& batch) {
-    switch (requests_.random().below(10)) {
+    switch (requests_.random().below(13)) {
       case 0:
       case 1:
       case 2:
@@ -44,6 +44,27 @@ class ModelTest : public testing::TestWithParam<uint64_t> {
         const auto r = requests_.delete_range();
         etcdserverpb::DeleteRangeResponse expected, response;
         const Status e = model_.delete_range(r, &expected), s = batch.delete_range(r, &response);
+        expect_same(r, e, expected, s, response);
+        break;
+      }
+      case 10: {
+        const auto r = requests_.lease_grant();
+        etcdserverpb::LeaseGrantResponse expected, response;
+        const Status e = model_.lease_grant(r, &expected), s = batch.lease_grant(r, &response);
+        expect_same(r, e, expected, s, response);
+        break;
+      }
+      case 11: {
+        const auto r = requests_.lease_revoke();
+        etcdserverpb::LeaseRevokeResponse expected, response;
+        const Status e = model_.lease_revoke(r, &expected), s = batch.lease_revoke(r, &response);
+        expect_same(r, e, expected, s, response);
+        break;
+      }
+      case 12: {
+        const auto r = requests_.lease_checkpoint();
+        etcdserverpb::LeaseCheckpointResponse expected, response;
+        const Status e = model_.lease_checkpoint(r, &expected), s = batch.lease_checkpoint(r, &response);
         expect_same(r, e, expected, s, response);
         break;
       }
@@ -84,6 +105,21 @@ class ModelTest : public testing::TestWithParam<uint64_t> {
     expect_same(t, et, expected_txn, st, response_txn);
   }
 
+  void read_leases() {
+    const std::vector<Lease> leases = store_->leases();
+    ASSERT_EQ(leases.size(), model_.leases().size());
+    auto it = model_.leases().begin();
+    for (const Lease& lease : leases) {
+      ASSERT_EQ(lease.id, it->first);
+      ASSERT_EQ(std::pair(lease.ttl_s, lease.remaining_s), it->second);
+      ++it;
+    }
+    for (int64_t id = 1; id <= 8; ++id) {
+      ASSERT_EQ(store_->lease(id).has_value(), model_.leases().contains(id));
+      ASSERT_EQ(store_->lease_keys(id).value(), model_.lease_keys(id)) << "lease " << id;
+    }
+  }
+
   void batch() {
     // Some batches are never committed.
     std::optional<Model> before;
@@ -117,6 +153,8 @@ TEST_P(ModelTest, Store_answers_as_the_model_does) {
       read();
       if (HasFatalFailure()) return;
     }
+    read_leases();
+    if (HasFatalFailure()) return;
     if (requests_.random().one_in(100)) {
       ASSERT_TRUE(store_->flush().ok());
       ASSERT_EQ(store_->durable_index(), index_);

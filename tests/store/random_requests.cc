@@ -77,7 +77,32 @@ etcdserverpb::PutRequest RandomRequests::put() {
   r.set_ignore_lease(random_.one_in(8));
   r.set_ignore_value(random_.one_in(8));
   if (!r.ignore_value()) r.set_value(value());
-  if (!r.ignore_lease() && random_.one_in(30)) r.set_lease(7);
+  if (!r.ignore_lease() && random_.one_in(3)) r.set_lease(lease());
+  return r;
+}
+
+int64_t RandomRequests::lease() { return 1 + static_cast<int64_t>(random_.below(8)); }
+
+etcdserverpb::LeaseGrantRequest RandomRequests::lease_grant() {
+  etcdserverpb::LeaseGrantRequest r;
+  r.set_id(lease());
+  r.set_ttl(random_.one_in(20) ? 9'000'000'001 : 1 + static_cast<int64_t>(random_.below(1000)));
+  return r;
+}
+
+etcdserverpb::LeaseRevokeRequest RandomRequests::lease_revoke() {
+  etcdserverpb::LeaseRevokeRequest r;
+  r.set_id(lease());
+  return r;
+}
+
+etcdserverpb::LeaseCheckpointRequest RandomRequests::lease_checkpoint() {
+  etcdserverpb::LeaseCheckpointRequest r;
+  for (uint64_t n = random_.below(3); n > 0; --n) {
+    auto* checkpoint = r.add_checkpoints();
+    checkpoint->set_id(lease());
+    checkpoint->set_remaining_ttl(static_cast<int64_t>(random_.below(2)));
+  }
   return r;
 }
 
@@ -116,7 +141,7 @@ etcdserverpb::TxnRequest RandomRequests::txn(int64_t revision, int64_t compact_r
         c->set_mod_revision(static_cast<int64_t>(random_.below(static_cast<uint64_t>(revision) + 2)));
         break;
       case Compare::VALUE: c->set_value(value()); break;
-      default: c->set_lease(static_cast<int64_t>(random_.below(2)));
+      default: c->set_lease(random_.one_in(2) ? 0 : lease());
     }
   }
   for (auto* ops : {t.mutable_success(), t.mutable_failure()}) {
@@ -136,7 +161,7 @@ etcdserverpb::TxnRequest RandomRequests::txn(int64_t revision, int64_t compact_r
         case 7: *op->mutable_request_txn() = txn(revision, compact_revision, depth + 1); break;
         default:
           *op->mutable_request_put() = put();
-          if (!random_.one_in(10)) op->mutable_request_put()->clear_lease();
+          if (!random_.one_in(3)) op->mutable_request_put()->clear_lease();
       }
     }
   }

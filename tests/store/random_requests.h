@@ -18,6 +18,10 @@ class RandomRequests {
   etcdserverpb::RangeRequest range(int64_t revision, int64_t compact_revision);
   etcdserverpb::PutRequest put();
   etcdserverpb::DeleteRangeRequest delete_range();
+  // Leases have ids from 1 to 8, so that grants, puts and revokes meet.
+  etcdserverpb::LeaseGrantRequest lease_grant();
+  etcdserverpb::LeaseRevokeRequest lease_revoke();
+  etcdserverpb::LeaseCheckpointRequest lease_checkpoint();
   // One that passes check().
   etcdserverpb::TxnRequest txn(int64_t revision, int64_t compact_revision);
 
@@ -28,6 +32,7 @@ class RandomRequests {
   int64_t revision_near(int64_t revision, int64_t compact_revision);
 
  private:
+  int64_t lease();
   etcdserverpb::TxnRequest txn(int64_t revision, int64_t compact_revision, int depth);
 
   Random random_;
