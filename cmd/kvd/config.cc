@@ -35,6 +35,8 @@ struct Flags {
   uint64_t max_request_bytes = 1536 * 1024;
   uint64_t max_txn_ops = 128;
   uint32_t max_concurrent_streams = 4096;
+  std::string cors = "*";
+  std::string host_whitelist = "*";
   std::string grpc_keepalive_min_time = "5s";
   std::string grpc_keepalive_interval = "2h";
   std::string grpc_keepalive_timeout = "20s";
@@ -106,6 +108,9 @@ void declare(CLI::App& app, Flags& f) {
   add("History", "auto-compaction-mode", f.auto_compaction_mode, "periodic or revision: how the retention is meant");
   add("History", "auto-compaction-retention", f.auto_compaction_retention,
       "history to keep: a duration (a lone number: hours), or a number of revisions; 0: all");
+
+  add("Web", "cors", f.cors, "origins whose web pages may read answers, separated by commas; *: all");
+  add("Web", "host-whitelist", f.host_whitelist, "host names to answer for by plain HTTP, separated by commas; *: all");
 
   add("Logging", "log-level", f.log_level, "debug, info, warn or error");
   add("Logging", "log-format", f.log_format, "text or json");
@@ -187,6 +192,21 @@ std::vector<std::string> flag_names(const CLI::App& app) {
       if (!name.starts_with("no-")) names.push_back(name);
   }
   return names;
+}
+
+// "a,b" -> {"a", "b"}, without the blanks around them and empty ones.
+std::vector<std::string> comma_list(const std::string& text) {
+  std::vector<std::string> out;
+  size_t at = 0;
+  while (at <= text.size()) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    std::string item = text.substr(at, end - at);
+    item.erase(0, item.find_first_not_of(" \t"));
+    item.erase(item.find_last_not_of(" \t") + 1);
+    if (!item.empty()) out.push_back(std::move(item));
+    at = end + 1;
+  }
+  return out;
 }
 
 Status unknown_flag(const CLI::App& app, const std::string& given) {
@@ -309,6 +329,8 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   s.max_request_bytes = f.max_request_bytes + 512 * 1024;  // etcd's allowance for what gRPC adds
   m.max_txn_ops = f.max_txn_ops;
   s.max_concurrent_streams = f.max_concurrent_streams;
+  s.cors = comma_list(f.cors);
+  s.host_whitelist = comma_list(f.host_whitelist);
   for (const auto& [flag, text, out] :
        {std::tuple{"grpc-keepalive-min-time", &f.grpc_keepalive_min_time, &s.keepalive_min_time_ms},
         std::tuple{"grpc-keepalive-interval", &f.grpc_keepalive_interval, &s.keepalive_interval_ms},

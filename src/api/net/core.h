@@ -2,7 +2,6 @@
 // routes. Does not change once the server listens, but for the counters.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -13,23 +12,11 @@
 #include <vector>
 
 #include "api/call_table.h"
+#include "api/method.h"
+#include "api/net/access.h"
 #include "api/net/server.h"
-#include "base/metrics.h"
 
 namespace kv::api {
-
-constexpr size_t kCodes = 17;
-
-// A row of the call table as this server serves it, with its counters under the names of go-grpc-prometheus.
-struct Method {
-  const Row* row = nullptr;
-  Counter* started = nullptr;
-  std::array<Counter*, kCodes> handled{};
-  Counter* received = nullptr;
-  Counter* sent = nullptr;
-  Counter* received_bytes = nullptr;  // of all methods together, as sent_bytes
-  Counter* sent_bytes = nullptr;
-};
 
 struct ServerCore {
   ServerCore(ServerOptions o, const CallTable& table, std::vector<Route> r);
@@ -51,6 +38,7 @@ struct ServerCore {
 
   const ServerOptions options;
   const std::vector<Route> routes;
+  const AccessRules access;
   std::unordered_map<std::string_view, Method> methods;  // keys point into the rows
   std::atomic<size_t> connections{0};
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "api/net/grpc_call.h"
-#include "api/net/http_exchange.h"
+#include "api/net/http2_exchange.h"
 #include "api/net/nghttp2_session.h"
 #include "base/log.h"
 
@@ -254,7 +254,7 @@ void NgHttp2Session::open_stream(int32_t id, bool ended) {
   } else if (head_.method == "POST" && core_->find_method(head_.path) != nullptr) {
     return refuse(id, std::array{HeaderField{":status", "415", true}});
   } else {
-    stream = open_http_exchange(core_, *this, head_);
+    stream = open_http2_exchange(core_, *this, head_);
   }
   attach(*stream, id);
   stream->ending_ = ended;

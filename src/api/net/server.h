@@ -1,19 +1,17 @@
 // The listener: one client port that speaks HTTP/1.1 (Boost.Beast) and HTTP/2 (nghttp2), told apart by the first
 // bytes (the HTTP/2 preface or not); gRPC is a codec on HTTP/2 over the call table, plain HTTP requests go to
-// the routes. One place for limits, deadlines, draining and metrics. No Boost, Beast or nghttp2 type is in this
-// header.
+// the routes (http.h). One place for limits, deadlines, draining and metrics. No Boost, Beast or nghttp2 type is in
+// this header.
 #pragma once
-
-#include <absl/functional/any_invocable.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "api/call_table.h"
+#include "api/net/http.h"
 #include "base/status.h"
 
 namespace kv::api {
@@ -30,39 +28,19 @@ struct ServerOptions {
   size_t max_queued_bytes = 64 << 20;           // responses that wait for a slow client, per connection; beyond it
                                                 // the connection is closed
   int64_t header_timeout_ms = 10000;            // from accept, or from a request's first byte, to its headers' end
-  int64_t body_timeout_ms = 60000;              // HTTP/1.1: from there to the body's end
+  int64_t body_timeout_ms = 60000;              // plain HTTP: from there to the body's end, or to the answer
   int64_t stall_timeout_ms = 60000;             // a client that takes no byte of what waits for it is closed
   int64_t idle_timeout_ms = 0;                  // 0: never
   int64_t keepalive_min_time_ms = 5000;         // pings more often: GOAWAY too_many_pings
   int64_t keepalive_interval_ms = 7200 * 1000;  // our ping to an idle connection
   int64_t keepalive_timeout_ms = 20000;
+  // Plain HTTP (access.h): origins whose web pages may read answers, names that the Host header may have; "*": any.
+  std::vector<std::string> cors = {"*"};
+  std::vector<std::string> host_whitelist = {"*"};
+
   // Abuse: per connection; beyond it GOAWAY ENHANCE_YOUR_CALM.
   uint32_t max_resets_per_second = 1000;          // streams reset by the client before they were answered
   uint32_t max_control_frames_per_second = 2000;  // settings and pings, ours to answer
-};
-
-// A plain HTTP request outside gRPC, complete (bodies are bounded by max_request_bytes).
-struct HttpRequest {
-  std::string method;
-  std::string path;                                          // without the query, still percent-encoded
-  std::string query;                                         // without the '?'
-  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
-  std::string body;
-  std::string peer;
-};
-struct HttpResponse {
-  int status = 200;
-  std::string content_type = "text/plain; charset=utf-8";
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
-};
-// Called on an I/O thread; must not block. `reply` is called exactly once, from any thread.
-using HttpHandler = std::function<void(std::shared_ptr<HttpRequest>, absl::AnyInvocable<void(HttpResponse)> reply)>;
-
-struct Route {
-  std::string method;  // "GET"; "" means all
-  std::string path;    // exact, or a prefix when it ends in '*'
-  HttpHandler handler;
 };
 
 class Server {
