@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "api/json/gateway.h"
 #include "api/net/server.h"
 #include "api/services/ops.h"
 #include "api/services/services.h"
@@ -67,7 +68,11 @@ int run(const kvd::Config& config) {
   kv::api::add_auth(table, **member);
   kv::api::add_health(table, [&member] { return (*member)->leader() != 0; });
   kv::api::add_reflection(table);
-  auto server = kv::api::Server::listen(config.server, table, kv::api::ops_routes(**member));
+  auto routes = kv::api::ops_routes(**member);
+  for (auto& route : kv::api::gateway_routes(table, {.max_request_bytes = config.server.max_request_bytes})) {
+    routes.push_back(std::move(route));
+  }
+  auto server = kv::api::Server::listen(config.server, table, std::move(routes));
   if (!server.ok()) return complain(server.status());
   (*server)->start();
 
