@@ -28,6 +28,9 @@ var (
 	binary string
 	shared *cluster.Cluster
 	long   = os.Getenv("KVD_TEST_LONG") != ""
+
+	// Whether notifications of progress come every 300 ms.
+	intervalIsSet bool
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +43,7 @@ func TestMain(m *testing.M) {
 		os.Exit(2)
 	}
 	var flags []string
-	if cluster.HasFlag(binary, progressFlag) {
+	if intervalIsSet = cluster.HasFlag(binary, progressFlag); intervalIsSet {
 		flags = append(flags, "--"+progressFlag+"=300ms")
 	}
 	var err error
