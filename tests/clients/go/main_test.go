@@ -112,8 +112,8 @@ func boundedBy(t *testing.T, timeout time.Duration) context.Context {
 	return ctx
 }
 
-// The prefix of the keys that belong to this test.
-func prefixOf(t *testing.T) string { return t.Name() + "/" }
+// The prefix of the keys that belong to this run of this test.
+func prefixOf(t *testing.T) string { return fmt.Sprintf("%s-%p/", t.Name(), t) }
 
 // Skips the test, in words, when kvd does not know the call at all. etcd knows all that is asked here.
 func notYetServed(t *testing.T, err error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -211,12 +212,12 @@ func (c *Cluster) waitServes(member int, deadline time.Time) error {
 	}
 }
 
-// Leader waits for a running member that says it leads, and returns its number.
-func (c *Cluster) Leader(timeout time.Duration) (int, error) {
+// Leader waits for a running member that says it leads, and returns its number. Those in `except` are not asked.
+func (c *Cluster) Leader(timeout time.Duration, except ...int) (int, error) {
 	deadline := time.Now().Add(timeout)
 	for time.Now().Before(deadline) {
 		for i := range c.members {
-			if c.leads(i) {
+			if !slices.Contains(except, i) && c.leads(i) {
 				return i, nil
 			}
 		}
