@@ -70,17 +70,19 @@ class LogLimit {
 class AsioTransport final : public Transport, public Inbound::Host {
  public:
   AsioTransport(const Options& options, OnMessages on_messages, OnUnreachable on_unreachable,
-                OnStreamLost on_stream_lost)
+                OnStreamLost on_stream_lost, Payloads payloads)
       : options_(options),
         on_messages_(std::move(on_messages)),
         on_unreachable_(std::move(on_unreachable)),
         on_stream_lost_(std::move(on_stream_lost)),
+        payloads_(std::move(payloads)),
         random_(draw()),
         tick_timer_(io_),
         accept_timer_(io_),
         lookup_(io_),
         context_{io_,     options_,        draw(),          join_urls(options_.advertise_urls),
-                 lookup_, on_unreachable_, on_stream_lost_, random_} {}
+                 lookup_, on_unreachable_, on_stream_lost_, payloads_,
+                 random_} {}
 
   ~AsioTransport() override {
     KV_CHECK(std::this_thread::get_id() != thread_.get_id(), "a transport can't be destroyed by its own callback");
@@ -147,6 +149,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
     asio::post(io_, [this, id, link] {
       if (stopped_) return;
       if (link) link->close();
+      if (payloads_.broken) payloads_.broken(id);
       if (removed_.size() >= kMaxRemoved) removed_.erase(removed_.begin());
       removed_.insert(id);
       if (const auto stream = streams_.find(id); stream != streams_.end()) {
@@ -168,6 +171,18 @@ class AsioTransport final : public Transport, public Inbound::Host {
     }
     // One hand-over for all that was sent until the I/O thread gets to it.
     if (flush && !flush_posted_.exchange(true)) asio::post(io_, [this] { flush_links(); });
+  }
+
+  bool send_payload(NodeId to, std::string payload) override {
+    PeerLink::Queued queued;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = links_.find(to);
+      if (found == links_.end()) return false;
+      queued = found->second->push_payload(std::move(payload));
+    }
+    if (queued == PeerLink::Queued::kFlush && !flush_posted_.exchange(true)) asio::post(io_, [this] { flush_links(); });
+    return queued != PeerLink::Queued::kRefused;
   }
 
   std::vector<PeerStats> stats() const override {
@@ -258,6 +273,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
                {{"peer", hex_id(hello.sender.value())}, {"address", connection.address()}});
       old->second->close();
       streams_.erase(old);
+      if (payloads_.broken) payloads_.broken(hello.sender);
     }
     if (!knows(hello.sender) && !learn(hello)) return Welcome::kTooMany;
     const auto self = connection.shared_from_this();
@@ -295,6 +311,10 @@ class AsioTransport final : public Transport, public Inbound::Host {
     if (!messages.empty()) on_messages_(std::move(messages));
   }
 
+  bool deliver_payload(Inbound& connection, std::string_view payload) override {
+    return payloads_.received && payloads_.received(connection.peer(), payload);
+  }
+
   void closed(Inbound& connection, bool stranger, std::string_view why) override {
     const auto self = connection.shared_from_this();
     if (stranger) {
@@ -311,6 +331,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
     const auto stream = streams_.find(connection.peer());
     if (stream == streams_.end() || stream->second != self) return;
     streams_.erase(stream);
+    if (payloads_.broken) payloads_.broken(connection.peer());
     std::shared_ptr<PeerLink> forgotten;
     {
       const std::lock_guard lock(mutex_);
@@ -348,6 +369,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
   OnMessages on_messages_;
   OnUnreachable on_unreachable_;
   OnStreamLost on_stream_lost_;
+  Payloads payloads_;
 
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
@@ -393,10 +415,11 @@ Status check(const Transport::Options& options) {
 }  // namespace
 
 Result<std::unique_ptr<Transport>> Transport::start(const Options& options, OnMessages on_messages,
-                                                    OnUnreachable on_unreachable, OnStreamLost on_stream_lost) {
+                                                    OnUnreachable on_unreachable, OnStreamLost on_stream_lost,
+                                                    Payloads payloads) {
   KV_RETURN_IF_ERROR(check(options));
   auto transport = std::make_unique<AsioTransport>(options, std::move(on_messages), std::move(on_unreachable),
-                                                   std::move(on_stream_lost));
+                                                   std::move(on_stream_lost), std::move(payloads));
   KV_RETURN_IF_ERROR(transport->listen());
   transport->run();
   return std::unique_ptr<Transport>(std::move(transport));

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -48,6 +49,9 @@ class Transport {
     std::vector<std::string> advertise_urls;
     size_t max_frame_bytes = 64 << 20;
     size_t max_queued_bytes = 64 << 20;  // per peer; beyond it messages are dropped
+    // Payloads have a queue of their own, per peer, and a limit to each.
+    size_t max_queued_payload_bytes = 16 << 20;
+    size_t max_payload_bytes = 4 << 20;
     int64_t hello_timeout_ms = 5000;
     int64_t reconnect_min_ms = 50;  // doubles up to the maximum, with jitter
     int64_t reconnect_max_ms = 2000;
@@ -65,9 +69,19 @@ class Transport {
   // and sooner. On the transport's thread.
   using OnStreamLost = std::function<void(NodeId)>;
 
+  // What members say to each other besides raft's messages: bytes that the transport carries on the same streams and
+  // does not look at. Both are called on the transport's thread and must not block.
+  struct Payloads {
+    // False: these bytes make no sense, and the stream they came on is closed.
+    std::function<bool(NodeId from, std::string_view payload)> received;
+    // The stream to or from that peer has ended: what was sent may be lost, and so may an answer to it.
+    std::function<void(NodeId peer)> broken;
+  };
+
   // Listens at once; InvalidArgument for a URL that is none, Unavailable when an address can't be bound.
   static Result<std::unique_ptr<Transport>> start(const Options& options, OnMessages on_messages,
-                                                  OnUnreachable on_unreachable, OnStreamLost on_stream_lost = {});
+                                                  OnUnreachable on_unreachable, OnStreamLost on_stream_lost = {},
+                                                  Payloads payloads = {});
   // Stops: closes all, joins the thread. No callback runs after it.
   virtual ~Transport() = default;
 
@@ -79,6 +93,9 @@ class Transport {
   virtual void remove_peer(NodeId id) = 0;
   // Encodes and queues; never blocks. Messages to unknown peers are dropped.
   virtual void send(std::vector<Message> messages) = 0;
+  // Queues a payload; never blocks. False, and nothing is sent: the peer is unknown, away, too old to take payloads,
+  // or its queue is full. True promises no delivery.
+  [[nodiscard]] virtual bool send_payload(NodeId to, std::string payload) = 0;
   virtual std::vector<PeerStats> stats() const = 0;
   virtual std::vector<uint16_t> bound_ports() const = 0;
 };

@@ -93,7 +93,7 @@ void Inbound::answer_hello(const Hello& hello) {
   }
   if (closed_) return;
   if (reply.welcome == Welcome::kAccepted) {
-    reply.protocol = newest;
+    reply.protocol = protocol_ = newest;
     open_ = true;
     last_read_ms_ = Clock::system().monotonic_ms();
   } else {
@@ -158,6 +158,13 @@ void Inbound::on_frames() {
       } else {
         messages_.push_back(std::move(*message));
       }
+    } else if (frame.kind == FrameKind::kPayload && protocol_ >= kPayloadProtocol) {
+      if (frame.body.size() > host_.inbound_options().max_payload_bytes) {
+        trouble = "a payload is longer than the limit";
+      } else if (!host_.deliver_payload(*this, frame.body)) {
+        trouble = "a payload makes no sense";
+      }
+      if (closed_) return;
     } else {
       trouble = "a frame of the wrong direction";
     }

@@ -24,6 +24,8 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     // Decides on a hello whose protocol version fits. When it answers kAccepted the connection is that peer's stream.
     virtual Welcome admit(Inbound& connection, const Hello& hello) = 0;
     virtual void deliver(Inbound& connection, std::vector<Message>&& messages, uint64_t bytes) = 0;
+    // False: the bytes make no sense.
+    virtual bool deliver_payload(Inbound& connection, std::string_view payload) = 0;
     // The connection is closed; `stranger` when it never said a good hello.
     virtual void closed(Inbound& connection, bool stranger, std::string_view why) = 0;
   };
@@ -62,6 +64,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   bool refused_ = false;
   NodeId peer_;
   uint64_t instance_ = 0;
+  uint16_t protocol_ = 0;  // once open
 
   // Bytes [begin_, end_) of the buffer are read and not yet understood.
   std::unique_ptr<char[]> buffer_;

@@ -53,6 +53,17 @@ bool PeerLink::push(Message&& message) {
   return waiting_.size() == 1;
 }
 
+PeerLink::Queued PeerLink::push_payload(std::string&& payload) {
+  if (payload.size() > context_.options.max_payload_bytes) return Queued::kRefused;
+  const std::lock_guard lock(mutex_);
+  if (!takes_payloads_ || payload_bytes_ + payload.size() > context_.options.max_queued_payload_bytes) {
+    return Queued::kRefused;
+  }
+  payload_bytes_ += payload.size();
+  waiting_payloads_.push_back(std::move(payload));
+  return waiting_payloads_.size() == 1 ? Queued::kFlush : Queued::kYes;
+}
+
 PeerStats PeerLink::stats() const {
   PeerStats stats;
   stats.id = id_;
@@ -144,11 +155,11 @@ void PeerLink::read_reply(size_t have) {
         if (reply->protocol < kOldestProtocol || reply->protocol > kNewestProtocol) {
           return self->fail("it chose protocol version " + std::to_string(reply->protocol));
         }
-        self->established();
+        self->established(reply->protocol);
       });
 }
 
-void PeerLink::established() {
+void PeerLink::established(uint16_t protocol) {
   state_ = State::kConnected;
   failures_ = 0;
   last_failure_.clear();
@@ -164,6 +175,7 @@ void PeerLink::established() {
     const std::lock_guard lock(mutex_);
     accepting_ = true;
     queue_limit_ = context_.options.max_queued_bytes;
+    takes_payloads_ = protocol >= kPayloadProtocol;
     tell = lost_since_told_;
     told_ = lost_since_told_ = tell_ = false;
   }
@@ -199,6 +211,7 @@ void PeerLink::fail(std::string_view why) {
   state_ = State::kWaiting;
   tell_unreachable();
   if (was_connected && context_.on_stream_lost) context_.on_stream_lost(id_);
+  if (was_connected && context_.payloads.broken) context_.payloads.broken(id_);
   if (state_ != State::kWaiting) return;
 
   const auto& options = context_.options;
@@ -235,8 +248,13 @@ void PeerLink::reset_stream() {
   read_size_ = 0;
   pieces_.clear();
   gather_.clear();
+  payload_batch_.clear();
+  gather_payload_bytes_ = 0;
+  const std::lock_guard lock(mutex_);
+  takes_payloads_ = false;
+  waiting_payloads_.clear();
+  payload_bytes_ = 0;
   if (gather_bytes_ > 0) {
-    const std::lock_guard lock(mutex_);
     queued_bytes_ -= std::min(queued_bytes_, gather_bytes_);
     lost_since_told_ = true;
     gather_bytes_ = 0;
@@ -266,8 +284,10 @@ void PeerLink::write() {
   {
     const std::lock_guard lock(mutex_);
     batch_.swap(waiting_);
+    payload_batch_.swap(waiting_payloads_);
     // All of queued_bytes_ is now in the batch: nothing was being written.
     gather_bytes_ = queued_bytes_;
+    gather_payload_bytes_ = payload_bytes_;
   }
   gather_.clear();
   for (const Message& message : batch_) {
@@ -283,6 +303,8 @@ void PeerLink::write() {
     }
   }
   batch_.clear();
+  for (const std::string& payload : payload_batch_) gather_.append(payload_frame(payload, frames_sent_++));
+  payload_batch_.clear();
   if (ping_due_) {
     ping_due_ = false;
     awaiting_pong_ = true;
@@ -306,7 +328,9 @@ void PeerLink::write_rest() {
       const std::lock_guard lock(mutex_);
       queued_bytes_ -= gather_bytes_;
       gather_bytes_ = 0;
-      more = !waiting_.empty();
+      payload_bytes_ -= gather_payload_bytes_;
+      gather_payload_bytes_ = 0;
+      more = !waiting_.empty() || !waiting_payloads_.empty();
       if (queued_bytes_ < queue_limit_ / 2 && !lost_since_told_) told_ = false;
       if (queued_bytes_ < queue_limit_ / 2 && lost_since_told_) {
         // The queue ran full and has room again: what was dropped meanwhile is a gap.

@@ -34,6 +34,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
     NameLookup& lookup;
     Transport::OnUnreachable& on_unreachable;
     Transport::OnStreamLost& on_stream_lost;  // may be empty
+    Transport::Payloads& payloads;            // both may be empty
     Random& random;
   };
 
@@ -41,6 +42,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
   // Any thread. Queues or drops; true when the transport's thread should flush().
   bool push(Message&& message);
+  enum class Queued : uint8_t { kRefused, kYes, kFlush };
+  Queued push_payload(std::string&& payload);
   void add_received(uint64_t bytes) { received_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
   PeerStats stats() const;
   NodeId id() const { return id_; }
@@ -62,7 +65,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void connect(std::vector<tcp::endpoint> endpoints);
   void say_hello();
   void read_reply(size_t have);
-  void established();
+  void established(uint16_t protocol);
   void make_ping_due();
   void read_pongs();
   void on_pong_bytes();
@@ -93,11 +96,13 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // One ping at a time: due, then on its way, then answered.
   bool ping_due_ = false;
   bool awaiting_pong_ = false;
-  int64_t last_ping_ms_ = 0;      // when the last became due
-  int64_t last_progress_ms_ = 0;  // when the peer last took or gave a byte
-  Gather gather_;                 // what is being written
-  size_t gather_bytes_ = 0;       // its share of queued_bytes_
+  int64_t last_ping_ms_ = 0;         // when the last became due
+  int64_t last_progress_ms_ = 0;     // when the peer last took or gave a byte
+  Gather gather_;                    // what is being written
+  size_t gather_bytes_ = 0;          // its share of queued_bytes_
+  size_t gather_payload_bytes_ = 0;  // ... and of payload_bytes_
   std::vector<Message> batch_;
+  std::vector<std::string> payload_batch_;
   std::vector<Gather::Piece> pieces_;
   size_t piece_ = 0;  // the first piece that is not wholly written
   // The kernel takes this many pieces in one writev.
@@ -107,8 +112,11 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::vector<Message> waiting_;
   size_t queued_bytes_ = 0;  // waiting and being written
   size_t queue_limit_;
-  bool accepting_ = true;  // false while the peer is away
-  bool told_ = false;      // on_unreachable was called for the present trouble
+  std::vector<std::string> waiting_payloads_;
+  size_t payload_bytes_ = 0;     // waiting and being written
+  bool takes_payloads_ = false;  // there is a stream, and the peer speaks a protocol that has them
+  bool accepting_ = true;        // false while the peer is away
+  bool told_ = false;            // on_unreachable was called for the present trouble
   bool lost_since_told_ = false;
   bool tell_ = false;  // flush() shall call it
 

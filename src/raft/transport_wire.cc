@@ -31,6 +31,15 @@ uint64_t get_int(std::string_view bytes, size_t at, size_t n) {
 // number goes where the zeros are.
 uint64_t frame_seed(uint64_t header_word, uint64_t number) { return header_word + (number << 40); }
 
+std::string whole_frame(FrameKind kind, std::string_view body, uint64_t number) {
+  const uint64_t word = body.size() | static_cast<uint64_t>(kind) << 32;
+  std::string frame;
+  frame.reserve(kFrameHeaderBytes + body.size());
+  put_int(frame, word, 8);
+  put_int(frame, checksum(body, frame_seed(word, number)), 8);
+  return frame.append(body);
+}
+
 }  // namespace
 
 std::string_view welcome_text(Welcome welcome) {
@@ -130,14 +139,14 @@ size_t append_message_frame(const Message& message, uint64_t number, Gather& out
   return body;
 }
 
+std::string payload_frame(std::string_view payload, uint64_t number) {
+  return whole_frame(FrameKind::kPayload, payload, number);
+}
+
 std::string small_frame(FrameKind kind, uint64_t value, uint64_t number) {
   std::string body;
   put_int(body, value, 8);
-  const uint64_t word = body.size() | static_cast<uint64_t>(kind) << 32;
-  std::string frame;
-  put_int(frame, word, 8);
-  put_int(frame, checksum(body, frame_seed(word, number)), 8);
-  return frame + body;
+  return whole_frame(kind, body, number);
 }
 
 FrameRead read_frame(std::string_view bytes, uint64_t number, size_t max_body_bytes) {
@@ -145,7 +154,7 @@ FrameRead read_frame(std::string_view bytes, uint64_t number, size_t max_body_by
   if (bytes.size() < 8) return read;
   const uint64_t word = get_int(bytes, 0, 8);
   const uint64_t kind = word >> 32;
-  if (kind < static_cast<uint64_t>(FrameKind::kMessage) || kind > static_cast<uint64_t>(FrameKind::kPong)) {
+  if (kind < static_cast<uint64_t>(FrameKind::kMessage) || kind > static_cast<uint64_t>(FrameKind::kPayload)) {
     read.state = FrameRead::State::kBadHeader;
     return read;
   }

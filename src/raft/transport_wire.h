@@ -16,7 +16,9 @@
 namespace kv::raft {
 
 inline constexpr uint16_t kOldestProtocol = 1;
-inline constexpr uint16_t kNewestProtocol = 1;
+inline constexpr uint16_t kNewestProtocol = 2;
+// From this one on a stream may carry payload frames.
+inline constexpr uint16_t kPayloadProtocol = 2;
 
 // What a dialling member says first.
 struct Hello {
@@ -69,13 +71,15 @@ std::optional<HelloReply> decode_hello_reply(std::string_view bytes);
 
 // ---- frames ------------------------------------------------------------------------------------------------
 
-enum class FrameKind : uint8_t { kMessage = 1, kPing = 2, kPong = 3 };
+enum class FrameKind : uint8_t { kMessage = 1, kPing = 2, kPong = 3, kPayload = 4 };
 
 inline constexpr size_t kFrameHeaderBytes = 16;
 
 // Appends a frame with that message. `number` counts the frames of a stream and direction from 0: it seeds the
 // checksum, so that a lost, repeated or swapped frame is found like a damaged one. Returns the frame's body size.
 size_t append_message_frame(const Message& message, uint64_t number, Gather& out);
+// Bytes that the transport carries and does not look at.
+std::string payload_frame(std::string_view payload, uint64_t number);
 // A ping or pong; its body is eight bytes that a pong repeats.
 std::string small_frame(FrameKind kind, uint64_t value, uint64_t number);
 

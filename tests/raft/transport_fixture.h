@@ -54,7 +54,19 @@ class Member {
         [this](NodeId peer) {
           const std::lock_guard lock(mutex_);
           unreachable_.push_back(peer);
-        });
+        },
+        {},
+        {.received =
+             [this](NodeId from, std::string_view payload) {
+               const std::lock_guard lock(mutex_);
+               payloads_.emplace_back(from, payload);
+               return payload != "nonsense";
+             },
+         .broken =
+             [this](NodeId peer) {
+               const std::lock_guard lock(mutex_);
+               broken_.push_back(peer);
+             }});
     if (started.ok()) {
       transport_ = std::move(*started);
     } else {
@@ -85,6 +97,14 @@ class Member {
   size_t unreachable_calls() const {
     const std::lock_guard lock(mutex_);
     return unreachable_.size();
+  }
+  std::vector<std::pair<NodeId, std::string>> payloads() const {
+    const std::lock_guard lock(mutex_);
+    return payloads_;
+  }
+  std::vector<NodeId> broken() const {
+    const std::lock_guard lock(mutex_);
+    return broken_;
   }
   // The reader stops in the next delivery until released.
   void hold() {
@@ -124,6 +144,8 @@ class Member {
   std::vector<Message> received_;
   size_t batches_ = 0;
   std::vector<NodeId> unreachable_;
+  std::vector<std::pair<NodeId, std::string>> payloads_;
+  std::vector<NodeId> broken_;
   bool held_ = false;
   std::unique_ptr<Transport> transport_;  // last: its thread uses all above
 };
