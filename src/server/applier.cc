@@ -29,6 +29,35 @@ void apply_member_attributes(const store::Store& store, const kvdpb::MemberAttri
   batch.put_record(name, member.SerializeAsString());
 }
 
+void note(LeaseNews* news, LeaseEvent::Kind kind, const store::Lease& lease) { news->events.push_back({kind, lease}); }
+
+// What a leader knew of the time is worth nothing under the next one, who may have answered keep-alives since: a
+// command that was decided in one term and stands in an entry of another does nothing (etcd 12528, 15247).
+void apply_lease_expiry(const kvdpb::LeaseExpiry& expiry, raft::Term term, store::ApplyBatch& batch, LeaseNews* news) {
+  if (expiry.term() != term.value()) return;
+  for (const int64_t id : expiry.ids()) {
+    etcdserverpb::LeaseRevokeRequest request;
+    request.set_id(id);
+    etcdserverpb::LeaseRevokeResponse response;
+    // A client may have revoked it meanwhile.
+    if (batch.lease_revoke(request, &response).ok()) note(news, LeaseEvent::Kind::kExpired, {id, 0, 0});
+  }
+  news->resolved = expiry.number();
+}
+
+void apply_lease_checkpoints(const kvdpb::LeaseCheckpoints& checkpoints, raft::Term term, store::ApplyBatch& batch,
+                             LeaseNews* news) {
+  if (checkpoints.term() != term.value()) return;
+  etcdserverpb::LeaseCheckpointRequest request;
+  *request.mutable_checkpoints() = checkpoints.checkpoints();
+  etcdserverpb::LeaseCheckpointResponse response;
+  if (!batch.lease_checkpoint(request, &response).ok()) return;
+  for (const auto& c : checkpoints.checkpoints()) {
+    note(news, LeaseEvent::Kind::kCheckpointed, {c.id(), 0, c.remaining_ttl()});
+  }
+  news->resolved = checkpoints.number();
+}
+
 void apply_configuration(const raft::Configuration& configuration, const raft::Entry& entry, store::ApplyBatch& batch) {
   batch.put_record(kConfigurationRecord, encode(configuration));
   const auto change = raft::decode_config_change(*entry.data);
@@ -64,8 +93,8 @@ Status answer(Arena& arena, const Header& header, Message** out, Apply apply) {
 }
 
 // `response` stays null when the command has none.
-Status apply_command(const store::Store& store, const Command& command, store::ApplyBatch& batch, Arena& arena,
-                     const Header& header, Message** response) {
+Status apply_command(const store::Store& store, const Command& command, raft::Term term, store::ApplyBatch& batch,
+                     Arena& arena, const Header& header, Message** response, LeaseNews* news) {
   switch (command.request_case()) {
     case Command::kPut:
       return answer<etcdserverpb::PutResponse>(arena, header, response,
@@ -79,6 +108,20 @@ Status apply_command(const store::Store& store, const Command& command, store::A
     case Command::kCompact:
       return answer<etcdserverpb::CompactionResponse>(arena, header, response,
                                                       [&](auto* r) { return batch.compact(command.compact(), r); });
+    case Command::kLeaseGrant:
+      return answer<etcdserverpb::LeaseGrantResponse>(arena, header, response, [&](auto* r) {
+        Status status = batch.lease_grant(command.lease_grant(), r);
+        if (status.ok()) note(news, LeaseEvent::Kind::kGranted, {r->id(), r->ttl(), 0});
+        return status;
+      });
+    case Command::kLeaseRevoke:
+      return answer<etcdserverpb::LeaseRevokeResponse>(arena, header, response, [&](auto* r) {
+        Status status = batch.lease_revoke(command.lease_revoke(), r);
+        if (status.ok()) note(news, LeaseEvent::Kind::kRevoked, {command.lease_revoke().id(), 0, 0});
+        return status;
+      });
+    case Command::kLeaseExpiry: apply_lease_expiry(command.lease_expiry(), term, batch, news); return {};
+    case Command::kLeaseCheckpoints: apply_lease_checkpoints(command.lease_checkpoints(), term, batch, news); return {};
     case Command::kMemberAttributes: apply_member_attributes(store, command.member_attributes(), batch); return {};
     case Command::kClusterVersion:
       batch.put_record(kClusterVersionRecord, command.cluster_version().version());
@@ -99,8 +142,8 @@ struct Applier::Answer {
 };
 
 Applier::Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-                 const std::atomic<uint64_t>& term)
-    : store_(store), calls_(calls), member_id_(member_id), cluster_id_(cluster_id), term_(term) {}
+                 const std::atomic<uint64_t>& term, LeaseObserver* leases)
+    : store_(store), calls_(calls), member_id_(member_id), cluster_id_(cluster_id), term_(term), leases_(leases) {}
 
 Status Applier::apply(const std::vector<CommittedEntry>& entries) {
   const CommittedEntry* first = entries.data();
@@ -128,7 +171,11 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   const auto batch = store_.begin();
   std::vector<uint64_t> numbers;
   std::vector<Answer> answers;
+  LeaseNews news;
   for (const CommittedEntry* e = first; e != last; ++e) {
+    // Numbers count within a term.
+    if (e->entry.term != news.term) news.resolved = 0;
+    news.term = e->entry.term;
     if (e->configuration) {
       apply_configuration(*e->configuration, e->entry, *batch);
       continue;
@@ -142,7 +189,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
         return {Code::kUnimplemented,
                 "log entry " + to_string(e->entry.index) + " holds a command of a newer version: upgrade this member"};
       Message* response = nullptr;
-      Status status = apply_command(store_, command, *batch, arena, header, &response);
+      Status status = apply_command(store_, command, e->entry.term, *batch, arena, header, &response, &news);
       if (command.origin() != member_id_) continue;
       numbers.push_back(command.call());
       answers.push_back({std::move(status), response});
@@ -150,6 +197,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   }
   const raft::Entry& newest = (last - 1)->entry;
   KV_RETURN_IF_ERROR(batch->commit(newest.index.value(), newest.term.value()));
+  if (leases_ != nullptr) leases_->applied(news);
 
   std::vector<Completion> completions = calls_.take(numbers);
   for (size_t i = 0; i < completions.size(); ++i) {

@@ -22,11 +22,29 @@ struct CommittedEntry {
   std::optional<raft::Configuration> configuration;
 };
 
+// What applied commands did to leases, for whoever counts their time.
+struct LeaseEvent {
+  enum class Kind : uint8_t { kGranted, kRevoked, kExpired, kCheckpointed } kind;
+  store::Lease lease;  // kRevoked, kExpired: the id only; kCheckpointed: id and remaining_s
+};
+struct LeaseNews {
+  raft::Term term;                 // of the last entry applied
+  std::vector<LeaseEvent> events;  // in the order of the commands
+  uint64_t resolved = 0;  // the last number of a LeaseExpiry or LeaseCheckpoints that an entry of that term held
+};
+
+class LeaseObserver {
+ public:
+  virtual ~LeaseObserver() = default;
+  // After each batch, when the store shows it and before its calls are answered. On the thread that applies.
+  virtual void applied(const LeaseNews& news) = 0;
+};
+
 class Applier {
  public:
-  // All must outlive the applier. `term`: the member's current raft term, for response headers.
+  // All must outlive the applier. `term`: the member's current raft term, for response headers. `leases` may be null.
   Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-          const std::atomic<uint64_t>& term);
+          const std::atomic<uint64_t>& term, LeaseObserver* leases = nullptr);
 
   // Applies consecutive entries. Entries at or below the store's applied index are skipped, which is what makes
   // replay after a restart harmless. An error means that the store failed; the member must stop.
@@ -41,6 +59,7 @@ class Applier {
   const uint64_t member_id_;
   const uint64_t cluster_id_;
   const std::atomic<uint64_t>& term_;
+  LeaseObserver* const leases_;
 };
 
 }  // namespace kv::server

@@ -143,5 +143,46 @@ TEST(Configuration, Bytes_come_back_as_they_went) {
   EXPECT_FALSE(decode_configuration(bytes + "x"));
 }
 
+class Observer final : public LeaseObserver {
+ public:
+  void applied(const LeaseNews& told) override { news.push_back(told); }
+  std::vector<LeaseNews> news;
+};
+
+TEST_F(ApplierTest, A_leases_end_that_was_decided_in_another_term_does_nothing) {
+  Observer observer;
+  applier_ = std::make_unique<Applier>(*store_, calls_, kSelf, 1234, term_, &observer);
+  kvdpb::Command grant, expiry, checkpoint;
+  grant.mutable_lease_grant()->set_id(5);
+  grant.mutable_lease_grant()->set_ttl(60);
+  expiry.mutable_lease_expiry()->set_term(2);  // the entries are of term 3
+  expiry.mutable_lease_expiry()->set_number(8);
+  expiry.mutable_lease_expiry()->add_ids(5);
+  auto* rest = checkpoint.mutable_lease_checkpoints();
+  rest->set_term(2);
+  rest->set_number(9);
+  rest->add_checkpoints()->set_id(5);
+  rest->mutable_checkpoints(0)->set_remaining_ttl(7);
+  ASSERT_TRUE(applier_->apply({entry_of(1, {grant, expiry, checkpoint})}).ok());
+  ASSERT_TRUE(store_->lease(5));
+  EXPECT_EQ(store_->lease(5)->remaining_s, 0);
+  ASSERT_EQ(observer.news.size(), 1u);
+  EXPECT_EQ(observer.news[0].events.size(), 1u) << "only the grant";
+  EXPECT_EQ(observer.news[0].resolved, 0u);
+
+  rest->set_term(3);
+  expiry.mutable_lease_expiry()->set_term(3);
+  expiry.mutable_lease_expiry()->set_number(10);
+  expiry.mutable_lease_expiry()->add_ids(6);  // a client has revoked it meanwhile
+  ASSERT_TRUE(applier_->apply({entry_of(2, {checkpoint})}).ok());
+  EXPECT_EQ(store_->lease(5)->remaining_s, 7);
+  ASSERT_TRUE(applier_->apply({entry_of(3, {expiry})}).ok());
+  EXPECT_FALSE(store_->lease(5));
+  ASSERT_EQ(observer.news.size(), 3u);
+  EXPECT_EQ(observer.news[1].resolved, 9u);
+  EXPECT_EQ(observer.news[2].events.size(), 1u);
+  EXPECT_EQ(observer.news[2].resolved, 10u);
+}
+
 }  // namespace
 }  // namespace kv::server
