@@ -32,6 +32,7 @@ struct Flags {
   int64_t heartbeat_interval = 100;
   int64_t election_timeout = 1000;
   bool pre_vote = true;
+  bool lease_checkpoint = true;
   uint64_t max_request_bytes = 1536 * 1024;
   uint64_t max_txn_ops = 128;
   uint32_t max_concurrent_streams = 4096;
@@ -97,6 +98,9 @@ void declare(CLI::App& app, Flags& f) {
   add("Cluster", "heartbeat-interval", f.heartbeat_interval, "milliseconds between a leader's heartbeats");
   add("Cluster", "election-timeout", f.election_timeout, "milliseconds of silence before an election");
   add_bool("Cluster", "pre-vote", f.pre_vote, "ask whether an election can be won first; on unless false");
+
+  add_bool("Cluster", "experimental-enable-lease-checkpoint", f.lease_checkpoint,
+           "note what leases have left for the next leader; on unless false");
 
   add("Limits", "max-request-bytes", f.max_request_bytes, "bytes of one request");
   add("Limits", "max-txn-ops", f.max_txn_ops, "operations in one transaction");
@@ -322,6 +326,7 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   m.heartbeat_interval_ms = f.heartbeat_interval;
   m.election_timeout_ms = f.election_timeout;
   m.pre_vote = f.pre_vote;
+  m.lease_checkpoints = f.lease_checkpoint;
 
   if (f.max_request_bytes < 1024 || f.max_request_bytes > (64u << 20))
     return invalid("--max-request-bytes must be from 1024 to 67108864");

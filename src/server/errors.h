@@ -10,6 +10,9 @@ inline Status timed_out() { return {Code::kUnavailable, "etcdserver: request tim
 inline Status timed_out_applying() {
   return {Code::kUnavailable, "etcdserver: request timed out, waiting for the applied index took too long"};
 }
+inline Status timed_out_connection() {
+  return {Code::kUnavailable, "etcdserver: request timed out, possibly due to connection lost"};
+}
 inline Status no_leader() { return {Code::kUnavailable, "etcdserver: no leader"}; }
 inline Status leader_changed() { return {Code::kUnavailable, "etcdserver: leader changed"}; }
 inline Status too_many_requests() { return {Code::kResourceExhausted, "etcdserver: too many requests"}; }

@@ -21,7 +21,9 @@
 #include "server/engine.h"
 #include "server/errors.h"
 #include "server/identity.h"
+#include "server/lease_calls.h"
 #include "server/membership.h"
+#include "server/peer_calls.h"
 #include "server/transfers.h"
 
 namespace kv::server {
@@ -59,7 +61,9 @@ class LocalMember final : public Member {
       : options_(options),
         failed_(std::move(failed)),
         auto_compaction_(options.auto_compaction, now_ms()),
-        calls_(options.max_pending_calls, options.max_pending_bytes, random_number()) {}
+        calls_(options.max_pending_calls, options.max_pending_bytes, random_number()),
+        peer_calls_(peer_call_ports(), random_number()),
+        leases_(lease_options(options)) {}
 
   ~LocalMember() override { stop(0); }
 
@@ -86,17 +90,20 @@ class LocalMember final : public Member {
     auto configuration = prepare_state(*store_, *log_, *bootstrap);
     if (!configuration.ok()) return configuration.status();
 
-    applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_);
+    applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_);
     raft::Transport::Options transport_options;
     transport_options.cluster_id = cluster_id_;
     transport_options.id = raft::NodeId(id_);
     transport_options.listen_urls = options_.listen_peer_urls;
     transport_options.advertise_urls = options_.initial_advertise_peer_urls;
     make_engine(*configuration);
+    start_leases();
     auto transport = raft::Transport::start(
         transport_options, [this](std::vector<raft::Message>&& messages) { engine_->deliver(std::move(messages)); },
         [this](raft::NodeId peer) { engine_->unreachable(peer); },
-        [this](raft::NodeId peer) { engine_->stream_lost(peer); });
+        [this](raft::NodeId peer) { engine_->stream_lost(peer); },
+        {.received = [this](raft::NodeId from, std::string_view bytes) { return peer_calls_.receive(from, bytes); },
+         .broken = [this](raft::NodeId peer) { peer_calls_.broken(peer); }});
     if (!transport.ok()) return transport.status();
     transport_ = std::move(*transport);
     connect_peers();
@@ -119,6 +126,8 @@ class LocalMember final : public Member {
     if (engine_ && grace_ms > 0) hand_over_leadership(grace_ms);
     heavy_work_.close();
     if (engine_) engine_->stop();
+    leases_.stop();
+    peer_calls_.close();
     calls_.close(errors::stopped());
     if (worker_.joinable()) worker_.join();
     transfers_.close();
@@ -181,6 +190,64 @@ class LocalMember final : public Member {
           store_->wait_compacted(
               revision, [shared](Status compacted) { shared->first(std::move(compacted), std::move(shared->second)); });
         });
+  }
+
+  // ---- leases ----
+
+  void lease_grant(CallPtr call, std::unique_ptr<LeaseGrantRequest> request, Done<LeaseGrantResponse> done) override {
+    if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
+    // What members could decide differently is decided here: the id, and the least TTL, which is etcd's.
+    while (request->id() == 0) request->set_id(static_cast<int64_t>(random_number() >> 1));
+    request->set_ttl(std::max(request->ttl(), min_lease_ttl_s()));
+    kvdpb::Command command;
+    command.set_allocated_lease_grant(request.release());
+    propose(*call, command, std::move(done));
+  }
+
+  void lease_revoke(CallPtr call, std::unique_ptr<LeaseRevokeRequest> request,
+                    Done<LeaseRevokeResponse> done) override {
+    kvdpb::Command command;
+    command.set_allocated_lease_revoke(request.release());
+    propose(*call, command, std::move(done));
+  }
+
+  void lease_keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveRequest> request,
+                        Done<LeaseKeepAliveResponse> done) override {
+    // The header says what was before the lease was found alive, as in etcd: a lease that is revoked in a revision is
+    // never said to have been kept alive in a later one.
+    ResponseHeader header;
+    fill(&header);
+    kvdpb::PeerRequest question;
+    question.set_allocated_lease_keep_alive(request.release());
+    ask_leader(std::move(call), std::move(question),
+               [header, done = std::move(done)](Status status, kvdpb::PeerResponse&& answer) mutable {
+                 *answer.mutable_lease_keep_alive()->mutable_header() = header;
+                 done(std::move(status), std::move(*answer.mutable_lease_keep_alive()));
+               });
+  }
+
+  void lease_time_to_live(CallPtr call, std::unique_ptr<LeaseTimeToLiveRequest> request,
+                          Done<LeaseTimeToLiveResponse> done) override {
+    kvdpb::PeerRequest question;
+    question.set_allocated_lease_time_to_live(request.release());
+    ask_leader(std::move(call), std::move(question),
+               [this, done = std::move(done)](Status status, kvdpb::PeerResponse&& answer) mutable {
+                 fill(answer.mutable_lease_time_to_live()->mutable_header());
+                 done(std::move(status), std::move(*answer.mutable_lease_time_to_live()));
+               });
+  }
+
+  void lease_leases(CallPtr call, std::unique_ptr<LeaseLeasesRequest>, Done<LeaseLeasesResponse> done) override {
+    if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
+    CallContext& context = *call;
+    read_then_post(context, [this, call = std::move(call), done = std::move(done)](const Status& status) mutable {
+      LeaseLeasesResponse response;
+      if (status.ok()) {
+        fill(response.mutable_header());
+        for (const store::Lease& lease : leases_.leases()) response.add_leases()->set_id(lease.id);
+      }
+      done(status, std::move(response));
+    });
   }
 
   // ---- cluster and maintenance ----
@@ -335,6 +402,40 @@ class LocalMember final : public Member {
     engine_ = std::make_unique<Engine>(engine, std::move(ports), term_);
   }
 
+  PeerCalls::Ports peer_call_ports() {
+    PeerCalls::Ports ports;
+    ports.send = [this](raft::NodeId to, std::string bytes) { return transport_->send_payload(to, std::move(bytes)); };
+    ports.serve = [this](raft::NodeId, kvdpb::PeerRequest&& request, int64_t expires_ms, PeerCalls::Reply reply) {
+      leases_.serve(std::move(request), expires_ms, std::move(reply));
+    };
+    ports.clock = &Clock::system();
+    return ports;
+  }
+
+  static LeaseCalls::Options lease_options(const MemberOptions& options) {
+    LeaseCalls::Options leases;
+    leases.lessor.checkpoints = options.lease_checkpoints;
+    leases.lessor.checkpoint_interval_ms = options.lease_checkpoint_interval_ms;
+    return leases;
+  }
+
+  void start_leases() {
+    LeaseCalls::Ports ports;
+    ports.store = store_.get();
+    ports.engine = engine_.get();
+    ports.peers = &peer_calls_;
+    ports.clock = &Clock::system();
+    ports.self = raft::NodeId(id_);
+    ports.run_slowly = [this](absl::AnyInvocable<void()> work) { return heavy_work_.push(std::move(work)); };
+    leases_.start(ports);
+  }
+
+  // One and a half election timeouts, rounded up to seconds: nobody could keep a shorter lease alive over an election.
+  int64_t min_lease_ttl_s() const {
+    const int64_t ticks = options_.election_timeout_ms / options_.heartbeat_interval_ms;
+    return (3 * ticks / 2 * options_.heartbeat_interval_ms + 999) / 1000;
+  }
+
   void connect_peers() {
     for (const etcdserverpb::Member& member : members(*store_)) {
       if (member.id() == id_) continue;
@@ -348,6 +449,8 @@ class LocalMember final : public Member {
     static Gauge& is_leader = Metrics::global().gauge("etcd_server_is_leader", "Whether this member leads");
     static Counter& changes =
         Metrics::global().counter("etcd_server_leader_changes_seen_total", "Leader changes this member has seen");
+    leases_.soft_state_changed(soft, term);
+    peer_calls_.leader_is(soft.leader);
     has_leader.set(soft.leader ? 1 : 0);
     is_leader.set(soft.role == raft::Role::kLeader ? 1 : 0);
     if (soft.leader) {
@@ -471,6 +574,11 @@ class LocalMember final : public Member {
     if (const Status refused = engine_->read(ready); !refused.ok()) (*shared)(refused);
   }
 
+  void ask_leader(CallPtr call, kvdpb::PeerRequest question, LeaseCalls::Done done) {
+    if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
+    leases_.ask(std::move(question), std::move(call), now_ms() + request_timeout_ms(), std::move(done));
+  }
+
   template <typename Response>
   void propose(const CallContext& call, kvdpb::Command& command, Done<Response> done) {
     if (Status refused = require_leader(call); !refused.ok()) return done(std::move(refused), {});
@@ -527,6 +635,7 @@ class LocalMember final : public Member {
       for (auto& job : jobs) job();
       transfers_.expire(now_ms());
       compact_when_due();
+      peer_calls_.expire();
       if (jobs.empty() && leader() != 0) introduce_until_known();
     }
     for (auto& job : jobs) job();
@@ -543,6 +652,8 @@ class LocalMember final : public Member {
   enum class CompactionEnd : uint8_t { kNone, kDone, kFailed };
   std::atomic<CompactionEnd> compaction_end_{CompactionEnd::kNone};  // of the one it asked for; the worker takes it
   PendingCalls calls_;
+  PeerCalls peer_calls_;
+  LeaseCalls leases_;
   Transfers transfers_;
   Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
   std::unique_ptr<raft::LogStore> log_;

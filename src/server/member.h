@@ -45,6 +45,13 @@ class Member {
   virtual Call<etcdserverpb::TxnRequest, etcdserverpb::TxnResponse> txn = 0;
   virtual Call<etcdserverpb::CompactionRequest, etcdserverpb::CompactionResponse> compact = 0;
 
+  virtual Call<etcdserverpb::LeaseGrantRequest, etcdserverpb::LeaseGrantResponse> lease_grant = 0;
+  virtual Call<etcdserverpb::LeaseRevokeRequest, etcdserverpb::LeaseRevokeResponse> lease_revoke = 0;
+  // One keep-alive of a stream. TTL 0: there is no such lease (any more).
+  virtual Call<etcdserverpb::LeaseKeepAliveRequest, etcdserverpb::LeaseKeepAliveResponse> lease_keep_alive = 0;
+  virtual Call<etcdserverpb::LeaseTimeToLiveRequest, etcdserverpb::LeaseTimeToLiveResponse> lease_time_to_live = 0;
+  virtual Call<etcdserverpb::LeaseLeasesRequest, etcdserverpb::LeaseLeasesResponse> lease_leases = 0;
+
   virtual Call<etcdserverpb::MemberListRequest, etcdserverpb::MemberListResponse> member_list = 0;
 
   virtual Call<etcdserverpb::StatusRequest, etcdserverpb::StatusResponse> status = 0;

@@ -36,6 +36,9 @@ struct MemberOptions {
   size_t max_pending_bytes = 256 << 20;
 
   AutoCompactionPolicy auto_compaction;
+  // The leader notes now and then what leases have left, so that its successor need not begin anew.
+  bool lease_checkpoints = true;
+  int64_t lease_checkpoint_interval_ms = 300'000;
 
   size_t write_buffer_bytes = 64 << 20;
   size_t block_cache_bytes = 256 << 20;
