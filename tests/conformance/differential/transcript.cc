@@ -1,6 +1,7 @@
 #include "conformance/differential/transcript.h"
 
 #include <algorithm>
+#include <iomanip>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -127,6 +128,9 @@ std::string mask_places(std::string text) {
       {std::regex(R"re("version":"[^"]+")re"), R"("version":"*")"},
       {std::regex(R"re("Version" : "[^"]+")re"), R"("Version" : "*")"},
       {std::regex(R"re("took":"[^"]+")re"), R"("took":"*")"},
+      // what a lease has left
+      {std::regex(R"(remaining\([0-9]+s\))"), "remaining(*)"},
+      {std::regex(R"re("ttl":[1-9][0-9]*)re"), "\"ttl\":*"},
       {std::regex(R"re("Took" : [^\n]+)re"), R"("Took" : *)"},
       {std::regex(R"(took = [^\n]+)"), "took = *"},
       // endpoint status, simple: address, id, version, size, leader, learner, term, index, applied, errors
@@ -145,6 +149,35 @@ std::string sorted_lines(const std::string& text) {
   std::string out;
   for (const std::string& line : lines) out += line + "\n";
   return out;
+}
+
+// A granted lease gets a name: <lease1>, <lease2>, ... Its id is the server's choice, and differs. In a command it is
+// written {lease1}; what that stands for is kept among the names too.
+void name_lease(const std::string& granted, Names& names) {
+  static const std::regex kHex("lease ([0-9a-f]{16}) granted");
+  static const std::regex kDecimal(R"re("ID"\s?:\s?([0-9]+))re");
+  std::smatch found;
+  uint64_t id = 0;
+  if (std::regex_search(granted, found, kHex)) {
+    id = std::stoull(found[1], nullptr, 16);
+  } else if (std::regex_search(granted, found, kDecimal)) {
+    id = std::stoull(found[1]);
+  }
+  if (id == 0) return;
+  int count = 1;
+  for (const auto& [what, name] : names) count += starts_with(what, "{lease") ? 1 : 0;
+  const std::string name = "lease" + std::to_string(count);
+  std::ostringstream hex;
+  hex << std::hex << std::setw(16) << std::setfill('0') << id;
+  names[std::to_string(id)] = names[hex.str()] = "<" + name + ">";
+  names["{" + name + "}"] = hex.str();
+}
+
+std::string with_leases(std::string text, const Names& names) {
+  for (const auto& [what, name] : names) {
+    if (starts_with(what, "{lease")) text = replace_all(text, what, name);
+  }
+  return text;
 }
 
 std::string mask_names(std::string text, const Names& names) {
@@ -205,9 +238,10 @@ Names names_of(harness::Cluster& cluster) {
   return names;
 }
 
-std::string play(const Command& command, const std::string& program, harness::Cluster& cluster, const Names& names) {
+std::string play(const Command& command, const std::string& program, harness::Cluster& cluster, Names& names) {
   std::vector<std::string> argv = {program};
   for (std::string word : command.words) {
+    word = with_leases(word, names);
     for (int i = 0; i < cluster.size(); ++i) {
       word = replace_all(word, "{m" + std::to_string(i) + "}", cluster.endpoint(i));
     }
@@ -215,8 +249,10 @@ std::string play(const Command& command, const std::string& program, harness::Cl
   }
   const bool has_endpoints = std::find(argv.begin(), argv.end(), "--endpoints") != argv.end();
   if (!has_endpoints) argv.insert(argv.begin() + 1, "--endpoints=" + cluster.endpoint(0));
-  const harness::Output output = harness::run(argv, command.input, {"ETCDCTL_API=3"});
+  const harness::Output output = harness::run(argv, with_leases(command.input, names), {"ETCDCTL_API=3"});
 
+  if (command.words.size() > 1 && command.words[0] == "lease" && command.words[1] == "grant")
+    name_lease(output.out, names);
   const std::string format = write_out(command);
   std::string out = output.out;
   if (format == "protobuf") out = decode_protobuf(command, out);

@@ -35,8 +35,8 @@ int run_file(const Options& options, const std::string& path) {
   if (commands.empty()) throw std::runtime_error(path + " holds no command");
 
   Pair pair(options.pair);
-  const Names names_a = names_of(pair.a());
-  const Names names_b = names_of(pair.b());
+  Names names_a = names_of(pair.a());
+  Names names_b = names_of(pair.b());
   int different = 0;
   for (const Command& command : commands) {
     const std::string a = play(command, options.ctl_a, pair.a(), names_a);
