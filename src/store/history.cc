@@ -43,6 +43,18 @@ bool RecentChanges::since(int64_t after, std::vector<Entry>* out) const {
   return true;
 }
 
+bool RecentChanges::since(Rev from, size_t max_bytes, std::vector<Entry>* out) const {
+  out->clear();
+  const std::lock_guard lock(mutex_);
+  if (from.main <= since_) return false;
+  auto it = std::partition_point(entries_.begin(), entries_.end(), [from](const Entry& e) { return e.last < from; });
+  for (size_t bytes = 0; it != entries_.end() && bytes < max_bytes; ++it) {
+    bytes += it->bytes->size();
+    out->push_back(*it);
+  }
+  return true;
+}
+
 Result<bool> HistoryCursor::find(Rev rev, Change* change) {
   Rev first;
   std::string_view bytes;

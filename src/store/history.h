@@ -40,6 +40,8 @@ class RecentChanges {
   std::shared_ptr<const std::string> find(Rev rev, Rev* first) const;
   // All records with changes above `after`; false when the ring doesn't reach back that far. Any thread.
   bool since(int64_t after, std::vector<Entry>* out) const;
+  // The same for the changes at or after `from`, the first records only: of `max_bytes` together, and at least one.
+  bool since(Rev from, size_t max_bytes, std::vector<Entry>* out) const;
 
  private:
   mutable std::mutex mutex_;  // guards all below

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "store/batch.h"
+#include "store/change_source.h"
 #include "store/database.h"
 #include "store/errors.h"
 #include "store/hash.h"
@@ -46,6 +47,7 @@ class RocksStore final : public Store, public Batch::Listener {
         recent_(applied.revision, options.recent_bytes),
         counts_(applied.revision, {options.keys_per_block, 256}),
         cache_(options.head_cache_bytes),
+        changes_(*database_, recent_, published_),
         housekeeper_({*database_, guard_, counts_, recent_, published_, options.changes_per_checkpoint,
                       options.changes_per_compaction_step}) {
     context_.database = database_.get();
@@ -145,6 +147,9 @@ class RocksStore final : public Store, public Batch::Listener {
     return out;
   }
 
+  const ChangeSource& changes() const override { return changes_; }
+  void set_commit_listener(CommitListener* listener) override { listener_ = listener; }
+
   void wait_compacted(int64_t revision, std::function<void(Status)> done) override {
     housekeeper_.wait_compacted(revision, std::move(done));
   }
@@ -163,6 +168,7 @@ class RocksStore final : public Store, public Batch::Listener {
   void committed(const Applied& applied, int64_t compact_revision, size_t changes, bool counts_have_work) override {
     const bool compacted = compact_revision != published_.compact_revision.load(std::memory_order_relaxed);
     publish(applied, compact_revision);
+    if (listener_ != nullptr) listener_->committed();
     housekeeper_.committed(changes, counts_have_work);
     if (compacted) housekeeper_.compact_to(compact_revision);
   }
@@ -181,6 +187,8 @@ class RocksStore final : public Store, public Batch::Listener {
   LeaseTable leases_;
   HeadGuard guard_;
   CommittedView::Published published_;
+  const ChangeSource changes_;
+  CommitListener* listener_ = nullptr;
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> applied_term_{0};
   ApplyContext context_;

@@ -114,6 +114,16 @@ struct HashResult {
   int64_t revision = 0;
 };
 
+// Told of commits.
+class CommitListener {
+ public:
+  virtual ~CommitListener() = default;
+  // What was committed is visible now. On the thread that applies, after each batch: must be quick.
+  virtual void committed() = 0;
+};
+
+class ChangeSource;
+
 class Store {
  public:
   // DataLoss when the files are damaged, Unavailable when another process holds them.
@@ -151,6 +161,11 @@ class Store {
   virtual std::optional<std::string> record(std::string_view name) const = 0;
   // All records whose names start with `prefix`, by name.
   virtual std::vector<std::pair<std::string, std::string>> records(std::string_view prefix) const = 0;
+
+  // The changes in their order, for watchers (change_source.h). Lives as long as the store.
+  virtual const ChangeSource& changes() const = 0;
+  // One listener, which must outlive the store's last commit; set before the first one.
+  virtual void set_commit_listener(CommitListener* listener) = 0;
 
   // Calls `done` once the background compaction has passed `revision` (or the store closes: Unavailable).
   virtual void wait_compacted(int64_t revision, std::function<void(Status)> done) = 0;

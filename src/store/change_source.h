@@ -1,0 +1,59 @@
+// The committed changes in their order, for whoever follows them: the newest from the ring in memory, older ones from
+// history. Any thread.
+#pragma once
+
+#include <absl/functional/function_ref.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "store/history.h"
+#include "store/view.h"
+
+namespace kv::store {
+
+class ChangeSource {
+ public:
+  // All three must outlive it.
+  ChangeSource(const Database& database, const RecentChanges& recent, const CommittedView::Published& published)
+      : database_(database), recent_(recent), published_(published) {}
+
+  // Of the last commit.
+  int64_t revision() const { return published_.revision.load(std::memory_order_acquire); }
+  // Changes below it may be gone. Whoever reads must look at it after the read: what was asked for at or above it was
+  // there.
+  int64_t compact_revision() const { return published_.compact_revision.load(std::memory_order_acquire); }
+
+  // Calls `visit` with each change at or after `from` whose main revision is at most `upto`, in order, until it answers
+  // false. `upto` is at most revision(). A change is valid during the visit only.
+  using Visitor = absl::FunctionRef<bool(const Change& change)>;
+  Status read(Rev from, int64_t upto, Visitor visit) const;
+  // The same from the ring alone; false, and nothing is visited, when it does not reach back that far.
+  Result<bool> read_recent(Rev from, int64_t upto, Visitor visit) const;
+
+ private:
+  friend class Predecessors;
+  Status read_files(Rev from, int64_t upto, Visitor visit) const;
+
+  const Database& database_;
+  const RecentChanges& recent_;
+  const CommittedView::Published& published_;
+};
+
+// Finds what a changed key was at the revision before. For one reader and a short time; not thread-safe.
+class Predecessors {
+ public:
+  explicit Predecessors(const ChangeSource& source);
+  // False when the key was not there, or that is compacted. `prev` is valid until the next call.
+  Result<bool> find(const Change& change, Record* prev);
+
+ private:
+  const ChangeSource& source_;
+  HistoryCursor history_;
+  Change found_;
+};
+
+}  // namespace kv::store
