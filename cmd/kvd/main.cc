@@ -64,6 +64,7 @@ int run(const kvd::Config& config) {
   kv::api::CallTable table;
   kv::api::add_kv(table, **member);
   kv::api::add_lease(table, **member);
+  kv::api::add_watch(table, **member);
   kv::api::add_cluster(table, **member);
   kv::api::add_maintenance(table, **member);
   kv::api::add_auth(table, **member);

@@ -4,6 +4,12 @@
 
 namespace kv::api {
 
+bool ServerStream::write_encoded(const google::protobuf::Message& prototype, std::string_view own,
+                                 std::shared_ptr<const void>, std::string_view shared) {
+  const MessagePtr message(prototype.New());
+  return parse_pieces(own, shared, message.get()) && write(*message);
+}
+
 void CallTable::add(Row row) {
   KV_CHECK(!by_path_.contains(row.path), "two rows for " + row.path);
   KV_CHECK((row.kind == Kind::kUnary) == static_cast<bool>(row.unary), "handler and kind disagree: " + row.path);

@@ -37,6 +37,10 @@ class ServerStream {
 
   // As in kv::Sink.
   virtual bool write(const google::protobuf::Message& response) = 0;
+  // As Sink::write_encoded. `prototype` is of the row's response type. A codec that sends protobuf's own bytes
+  // overrides it; for all others the message is parsed.
+  virtual bool write_encoded(const google::protobuf::Message& prototype, std::string_view own,
+                             std::shared_ptr<const void> owner, std::string_view shared);
   virtual void finish(Status status) = 0;
   virtual size_t queued_bytes() const = 0;
   virtual void on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) = 0;

@@ -54,6 +54,15 @@ using CallPtr = std::shared_ptr<CallContext>;
 template <typename Response>
 using Done = absl::AnyInvocable<void(Status, Response&&)>;
 
+// Parses a message that lies in two pieces. False when they are none.
+template <typename Message>
+bool parse_pieces(std::string_view own, std::string_view shared, Message* message) {
+  std::string whole;
+  whole.reserve(own.size() + shared.size());
+  whole.append(own).append(shared);
+  return message->ParseFromString(whole);
+}
+
 // The sending half of a stream, for handlers. write() never blocks; a handler that produces faster than the client
 // reads must watch queued_bytes() and go on at on_drained. Any thread; after finish() nothing is sent.
 template <typename Response>
@@ -62,6 +71,14 @@ class Sink {
   virtual ~Sink() = default;
   // False when the stream is over (the client went away); the message is then dropped.
   virtual bool write(const Response& response) = 0;
+  // The same for a message that is encoded already: the bytes of `own`, which are only lent, and then those of
+  // `shared`, which `owner` keeps and which may go to many streams. A door that can send bytes as they are overrides
+  // it.
+  virtual bool write_encoded(std::string_view own, [[maybe_unused]] std::shared_ptr<const void> owner,
+                             std::string_view shared) {
+    Response response;
+    return parse_pieces(own, shared, &response) && write(response);
+  }
   virtual void finish(Status status) = 0;
   virtual size_t queued_bytes() const = 0;
   // `ready` is called once, when less than `below_bytes` are queued (at once if so already) or the stream is over.

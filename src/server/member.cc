@@ -31,7 +31,8 @@ namespace {
 
 using namespace etcdserverpb;
 
-constexpr int64_t kDispatchTimeoutMs = 5000;  // etcd's: a request may take this long, and two elections
+constexpr size_t kTransportOverheadBytes = 512 << 10;  // etcd's: a response may be so much larger than a request
+constexpr int64_t kDispatchTimeoutMs = 5000;           // etcd's: a request may take this long, and two elections
 
 int pipeline_threads(const MemberOptions& options) {
   if (options.pipeline_threads != 0) return options.pipeline_threads;
@@ -63,7 +64,8 @@ class LocalMember final : public Member {
         auto_compaction_(options.auto_compaction, now_ms()),
         calls_(options.max_pending_calls, options.max_pending_bytes, random_number()),
         peer_calls_(peer_call_ports(), random_number()),
-        leases_(lease_options(options)) {}
+        leases_(lease_options(options)),
+        leaderless_(3 * options.election_timeout_ms) {}
 
   ~LocalMember() override { stop(0); }
 
@@ -89,6 +91,18 @@ class LocalMember final : public Member {
     store_ = std::move(*store);
     auto configuration = prepare_state(*store_, *log_, *bootstrap);
     if (!configuration.ok()) return configuration.status();
+
+    store::WatchHubOptions watch_options;
+    watch_options.progress_interval_ms = options_.watch_progress_interval_ms;
+    watch_options.seed = random_number();
+    watch_parts_.hub = std::make_shared<store::WatchHubThread>(store_->changes(), watch_options, Clock::system());
+    watch_parts_.cluster_id = cluster_id_;
+    watch_parts_.member_id = id_;
+    // The term lives as long as the member, and so do the streams.
+    watch_parts_.term = std::shared_ptr<const std::atomic<uint64_t>>(std::shared_ptr<void>(), &term_);
+    watch_parts_.max_response_bytes = options_.max_request_bytes + kTransportOverheadBytes;
+    watch_parts_.permit = [](const CallContext&, const std::string&, const std::string&) { return Status(); };
+    store_->set_commit_listener(watch_parts_.hub.get());
 
     applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_);
     raft::Transport::Options transport_options;
@@ -128,6 +142,7 @@ class LocalMember final : public Member {
     if (engine_) engine_->stop();
     leases_.stop();
     peer_calls_.close();
+    if (watch_parts_.hub) watch_parts_.hub->stop(errors::stopped());
     calls_.close(errors::stopped());
     if (worker_.joinable()) worker_.join();
     transfers_.close();
@@ -248,6 +263,17 @@ class LocalMember final : public Member {
       }
       done(status, std::move(response));
     });
+  }
+
+  std::unique_ptr<WatchStream> watch(CallPtr call, std::shared_ptr<WatchStream::Responses> sink) override {
+    const bool needs_leader = call->has_leader;
+    if (Status refused = require_leader(*call); !refused.ok()) {
+      sink->finish(std::move(refused));
+      return nullptr;
+    }
+    auto stream = std::make_unique<WatchStream>(watch_parts_, std::move(call), std::move(sink));
+    if (needs_leader) stream->end_without(leaderless_);
+    return stream;
   }
 
   // ---- cluster and maintenance ----
@@ -452,6 +478,7 @@ class LocalMember final : public Member {
     leases_.soft_state_changed(soft, term);
     peer_calls_.leader_is(soft.leader);
     has_leader.set(soft.leader ? 1 : 0);
+    leaderless_.leader_known(static_cast<bool>(soft.leader), now_ms());
     is_leader.set(soft.role == raft::Role::kLeader ? 1 : 0);
     if (soft.leader) {
       changes.add();
@@ -636,6 +663,7 @@ class LocalMember final : public Member {
       transfers_.expire(now_ms());
       compact_when_due();
       peer_calls_.expire();
+      leaderless_.expire(now_ms());
       if (jobs.empty() && leader() != 0) introduce_until_known();
     }
     for (auto& job : jobs) job();
@@ -655,6 +683,8 @@ class LocalMember final : public Member {
   PeerCalls peer_calls_;
   LeaseCalls leases_;
   Transfers transfers_;
+  Leaderless leaderless_;
+  WatchStream::Parts watch_parts_;
   Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
   std::unique_ptr<raft::LogStore> log_;
   std::unique_ptr<store::Store> store_;

@@ -15,6 +15,7 @@
 #include "etcdserverpb/rpc.pb.h"
 #include "server/call.h"
 #include "server/options.h"
+#include "server/watch_stream.h"
 
 namespace kv::server {
 
@@ -51,6 +52,9 @@ class Member {
   virtual Call<etcdserverpb::LeaseKeepAliveRequest, etcdserverpb::LeaseKeepAliveResponse> lease_keep_alive = 0;
   virtual Call<etcdserverpb::LeaseTimeToLiveRequest, etcdserverpb::LeaseTimeToLiveResponse> lease_time_to_live = 0;
   virtual Call<etcdserverpb::LeaseLeasesRequest, etcdserverpb::LeaseLeasesResponse> lease_leases = 0;
+  // A stream of watches, answered from this member's own state whether or not there is a quorum. Null when it is
+  // refused, which the sink is then told (see has_leader). To be destroyed before the member.
+  virtual std::unique_ptr<WatchStream> watch(CallPtr call, std::shared_ptr<WatchStream::Responses> sink) = 0;
 
   virtual Call<etcdserverpb::MemberListRequest, etcdserverpb::MemberListResponse> member_list = 0;
 

@@ -31,6 +31,8 @@ struct MemberOptions {
 
   size_t max_request_bytes = 1536 * 1024;  // one proposal, encoded
   size_t max_txn_ops = 128;
+  // How often an idle watcher that asked for it is told how far the store is; a tenth of it more, by chance.
+  int64_t watch_progress_interval_ms = 600'000;
   // Calls that may wait for their proposal, and their bytes; beyond either: "etcdserver: too many requests".
   size_t max_pending_calls = 1 << 16;
   size_t max_pending_bytes = 256 << 20;

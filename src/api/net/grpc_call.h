@@ -42,6 +42,8 @@ class GrpcCall : public Http2Stream, protected Timer {
     return make_frame(message, max_response_bytes_, gzip_out_ && message.ByteSizeLong() >= kGzipWorthBytes);
   }
   void count_sent(const FrameBytes& frame) const;
+  bool gzip_out() const { return gzip_out_; }
+  size_t max_response_bytes() const { return max_response_bytes_; }
 
   // On the I/O thread, as all below.
   Result<MessagePtr> parse(const FrameReader::Frame& frame) const;

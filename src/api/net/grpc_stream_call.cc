@@ -16,6 +16,9 @@ class StreamContext final : public CallContext {
   const std::shared_ptr<IoThread> thread_;
 };
 
+// Of a message's shared bytes: up to so many are copied into the frame.
+constexpr size_t kSharedWorthBytes = 1024;
+
 }  // namespace
 
 GrpcStreamCall::GrpcStreamCall(const Origin& origin)
@@ -116,17 +119,53 @@ bool GrpcStreamCall::write(const google::protobuf::Message& response) {
     finish(frame.status());
     return false;
   }
+  return enqueue({.own = *std::move(frame)});
+}
+
+bool GrpcStreamCall::write_encoded(const google::protobuf::Message& prototype, std::string_view own,
+                                   std::shared_ptr<const void> owner, std::string_view shared) {
+  if (over_.load(std::memory_order_acquire)) return false;
+  const size_t size = own.size() + shared.size();
+  if (gzip_out() || size > max_response_bytes() || size > INT32_MAX) {
+    return ServerStream::write_encoded(prototype, own, std::move(owner), shared);
+  }
+  // A few bytes are cheaper copied than kept.
+  const bool copy = shared.size() <= kSharedWorthBytes;
+  Output output{.own = FrameBytes(kFrameHeaderBytes + own.size() + (copy ? shared.size() : 0))};
+  char* const into = output.own.data();
+  into[0] = 0;  // not compressed
+  for (size_t i = 1; i < kFrameHeaderBytes; ++i) into[i] = static_cast<char>(size >> (8 * (kFrameHeaderBytes - 1 - i)));
+  std::memcpy(into + kFrameHeaderBytes, own.data(), own.size());
+  if (copy) {
+    std::memcpy(into + kFrameHeaderBytes + own.size(), shared.data(), shared.size());
+  } else {
+    output.owner = std::move(owner);
+    output.shared = shared;
+  }
+  return enqueue(std::move(output));
+}
+
+bool GrpcStreamCall::enqueue(Output&& output) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     if (finished_) return false;
-    queued_bytes_.fetch_add(frame->size(), std::memory_order_relaxed);
-    count_sent(*frame);
-    written_.push_back(*std::move(frame));
+    queued_bytes_.fetch_add(output.size(), std::memory_order_relaxed);
+    method_.sent->add();
+    method_.sent_bytes->add(output.size() - kFrameHeaderBytes);
+    written_.push_back(std::move(output));
     wake = !std::exchange(woken_, true);
   }
   wake_io_thread(wake);
   return true;
+}
+
+size_t GrpcStreamCall::Output::copy(size_t from, size_t n, char* into) const {
+  const std::string_view piece =
+      from < own.size() ? std::string_view(own.data(), own.size()).substr(from) : shared.substr(from - own.size());
+  n = std::min(n, piece.size());
+  std::memcpy(into, piece.data(), n);
+  return n;
 }
 
 void GrpcStreamCall::finish(Status status) {
@@ -149,7 +188,7 @@ void GrpcStreamCall::wake_io_thread(bool needed) {
 }
 
 void GrpcStreamCall::take_output() {
-  std::vector<FrameBytes> taken;
+  std::vector<Output> taken;
   bool ended = false;
   {
     const std::lock_guard lock(mutex_);
@@ -160,9 +199,9 @@ void GrpcStreamCall::take_output() {
   }
   if (session() == nullptr || end_sent_) return;
   size_t bytes = 0;
-  for (FrameBytes& frame : taken) {
-    bytes += frame.size();
-    sending_.push_back(std::move(frame));
+  for (Output& output : taken) {
+    bytes += output.size();
+    sending_.push_back(std::move(output));
   }
   if (ended && !std::exchange(end_taken_, true)) {
     Timer::cancel();
@@ -183,12 +222,11 @@ void GrpcStreamCall::take_output() {
 std::pair<size_t, Http2Stream::Next> GrpcStreamCall::produce(char* into, size_t room) {
   size_t made = 0;
   while (made < room && !sending_.empty()) {
-    const FrameBytes& first = sending_.front();
-    const size_t n = std::min(room - made, first.size() - sent_of_first_);
-    std::memcpy(into + made, first.data() + sent_of_first_, n);
+    const Output& first = sending_.front();
+    const size_t n = first.copy(sent_of_first_, room - made, into + made);
     made += n;
     sent_of_first_ += n;
-    if (sent_of_first_ < first.size()) break;
+    if (sent_of_first_ < first.size()) continue;
     sending_.pop_front();
     sent_of_first_ = 0;
   }

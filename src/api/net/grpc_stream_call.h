@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/net/grpc_call.h"
@@ -23,6 +24,8 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
   // ServerStream
   const CallPtr& call() const override { return context_; }
   bool write(const google::protobuf::Message& response) override;
+  bool write_encoded(const google::protobuf::Message& prototype, std::string_view own,
+                     std::shared_ptr<const void> owner, std::string_view shared) override;
   void finish(Status status) override;
   size_t queued_bytes() const override { return queued_bytes_.load(std::memory_order_relaxed); }
   void on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) override;
@@ -37,12 +40,23 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
   std::pair<size_t, Next> produce(char* into, size_t room) override;
 
  private:
+  // A frame on its way out: bytes of this call, then bytes that other calls may send too.
+  struct Output {
+    FrameBytes own;
+    std::shared_ptr<const void> owner = nullptr;
+    std::string_view shared = {};
+
+    size_t size() const { return own.size() + shared.size(); }
+    // Copies up to `n` bytes, all from one of the two; returns how many.
+    size_t copy(size_t from, size_t n, char* into) const;
+  };
   struct Waiter {
     size_t below_bytes;
     absl::AnyInvocable<void()> ready;
   };
 
   void on_timer() override;
+  bool enqueue(Output&& output);
   // Hands requests over until the handler pauses, the bytes end, or something is wrong.
   void read_messages(std::string_view bytes);
   void read_end();
@@ -67,7 +81,7 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
   bool half_close_told_ = false;
   bool reading_ = false;  // read_messages() is on the stack
   // ... and the way out.
-  std::deque<FrameBytes> sending_;
+  std::deque<Output> sending_;
   size_t sent_of_first_ = 0;
   bool headers_sent_ = false;
   bool end_taken_ = false;  // the status is known: after `sending_` come the trailers
@@ -79,8 +93,8 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
   std::atomic<bool> over_{false};      // write() refuses
   std::atomic<size_t> waited_for_{0};  // the largest below_bytes of waiters_; 0: nobody waits
 
-  std::mutex mutex_;                 // guards all below
-  std::vector<FrameBytes> written_;  // bounded by the handler, see Sink
+  std::mutex mutex_;             // guards all below
+  std::vector<Output> written_;  // bounded by the handler, see Sink
   bool finished_ = false;
   Status status_;
   bool woken_ = false;  // take_output() is on its way

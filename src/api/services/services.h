@@ -10,6 +10,7 @@ namespace kv::api {
 // `member` must outlive the table.
 void add_kv(CallTable& table, server::Member& member);
 void add_lease(CallTable& table, server::Member& member);
+void add_watch(CallTable& table, server::Member& member);
 void add_cluster(CallTable& table, server::Member& member);
 void add_maintenance(CallTable& table, server::Member& member);
 void add_auth(CallTable& table, server::Member& member);
