@@ -6,6 +6,7 @@
 #include "api/json/gateway.h"
 #include "api/net/server.h"
 #include "api/services/ops.h"
+#include "api/services/recipes.h"
 #include "api/services/services.h"
 #include "base/log.h"
 #include "config.h"
@@ -68,6 +69,10 @@ int run(const kvd::Config& config) {
   kv::api::add_cluster(table, **member);
   kv::api::add_maintenance(table, **member);
   kv::api::add_auth(table, **member);
+  kv::server::Locks locks(**member);
+  kv::server::Elections elections(**member);
+  kv::api::add_lock(table, locks);
+  kv::api::add_election(table, elections);
   kv::api::add_health(table, [&member] { return (*member)->leader() != 0; });
   kv::api::add_reflection(table);
   auto routes = kv::api::ops_routes(**member);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/status.h"
 
 namespace kv {
@@ -22,7 +23,10 @@ class CallContext {
  public:
   static constexpr int64_t kNoDeadline = INT64_MAX;
 
-  virtual ~CallContext() = default;
+  CallContext() = default;
+  CallContext(const CallContext&) = delete;
+  CallContext& operator=(const CallContext&) = delete;
+  virtual ~CallContext() { delete on_cancel_.load(); }
 
   // Runs `work` soon on the door's thread that owns this call: where a read is best served, since its answer is
   // sent from there. Calls that come in a burst cost one wake-up. Any thread.
@@ -42,13 +46,38 @@ class CallContext {
   std::vector<std::pair<std::string, std::string>> response_trailers;
 
   // True once the client has gone, cancelled, or the deadline has passed. Any thread.
-  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
-  void cancel() { cancelled_.store(true, std::memory_order_release); }
+  bool cancelled() const { return cancelled_.load(); }
+  void cancel() {
+    cancelled_.store(true);
+    run_on_cancel();
+  }
+  // `work` runs once when the call is cancelled, on the thread that cancels it (at once when it is already), and never
+  // when it isn't. At most one a call. It must not keep the call alive, nor block. Any thread.
+  void on_cancel(absl::AnyInvocable<void()> work) {
+    absl::AnyInvocable<void()>* none = nullptr;
+    auto mine = std::make_unique<absl::AnyInvocable<void()>>(std::move(work));
+    const bool first = on_cancel_.compare_exchange_strong(none, mine.get());
+    KV_CHECK(first, "a call has one on_cancel");
+    (void)mine.release();
+    if (cancelled()) run_on_cancel();
+  }
 
  private:
+  void run_on_cancel() {
+    const std::unique_ptr<absl::AnyInvocable<void()>> work(on_cancel_.exchange(nullptr));
+    if (work) (*work)();
+  }
+
   std::atomic<bool> cancelled_{false};
+  std::atomic<absl::AnyInvocable<void()>*> on_cancel_{nullptr};
 };
 using CallPtr = std::shared_ptr<CallContext>;
+
+// A call that a member makes itself: what it posts runs at once, on whatever thread posts it.
+class OwnCall final : public CallContext {
+ public:
+  void post(absl::AnyInvocable<void()> work) override { work(); }
+};
 
 // Called exactly once, from any thread. The door serialises the response and sends it.
 template <typename Response>

@@ -49,12 +49,6 @@ Status make_directory(const std::string& path) {
   return {Code::kUnavailable, "cannot make directory " + path + ": " + std::strerror(errno)};
 }
 
-// A call that the member makes itself. Whoever makes one waits for its end on no door's thread.
-class OwnCall final : public CallContext {
- public:
-  void post(absl::AnyInvocable<void()> work) override { work(); }
-};
-
 // The one implementation; the interface above keeps its parts out of the header.
 class LocalMember final : public Member {
  public:
