@@ -67,6 +67,11 @@ TEST(Config, One_dash_is_as_good_as_two) {
   EXPECT_FALSE(parsed->config.member.pre_vote);
 }
 
+TEST(Config, Rests_of_leases_are_noted_unless_told_otherwise) {
+  EXPECT_TRUE(parse_args({})->config.member.lease_checkpoints);
+  EXPECT_FALSE(parse_args({"--experimental-enable-lease-checkpoint=false"})->config.member.lease_checkpoints);
+}
+
 TEST(Config, Wrong_values_are_named) {
   EXPECT_NE(error_of({"--listen-client-urls=localhost:2379"}).find("--listen-client-urls"), std::string::npos);
   EXPECT_NE(error_of({"--election-timeout=100"}).find("at least 5 times --heartbeat-interval"), std::string::npos);
