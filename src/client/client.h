@@ -9,6 +9,9 @@
 //
 // A call is sent a second time only where that can't do harm (retry.h): reads, and calls that certainly never left
 // this process. So a write that fails with Unavailable or DeadlineExceeded may or may not have happened.
+//
+// Watches (watch.h) and keep-alives (lease.h) each share one stream, on a thread that a client starts with the first of
+// them; session.h, mutex.h and election.h build on both.
 #pragma once
 
 #include <chrono>
@@ -20,8 +23,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "client/lease.h"
 #include "client/txn.h"
 #include "client/types.h"
+#include "client/watch.h"
 
 namespace kv::client {
 
@@ -64,12 +69,15 @@ struct CallOptions {
   std::chrono::milliseconds timeout{0};
 };
 
+class Calls;
+
 class Client {
  public:
   // Connects to nothing yet. Fails with InvalidArgument for an endpoint that can't be read, a file that can't be
   // opened, or no endpoint at all.
   static Result<std::unique_ptr<Client>> create(ClientOptions options);
 
+  // Ends its watches and keep-alives. No callback runs any more when it returns; callbacks must not destroy it.
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -93,13 +101,32 @@ class Client {
   // The hash of the history up to `revision` (0: now): equal on all members.
   Result<HashKvResponse> hash_kv(std::string_view endpoint, int64_t revision = 0, const CallOptions& call = {});
 
+  // Never fails at once: errors come out of the Watcher. See watch.h. Deleting that which is watched is an event, and
+  // so is the end of a lease that a key hangs on.
+  Watcher watch(std::string_view key, WatchOptions options = {}, WatchCallbacks callbacks = {});
+
+  // A lease of `ttl_s` seconds or a little more. With `id` = 0 the server chooses one; another that is taken is
+  // AlreadyExists. Sent again where a read would be, when the server chooses: at worst there is then a second lease
+  // that nobody knows and that ends by itself.
+  Result<LeaseGrantResponse> lease_grant(int64_t ttl_s, int64_t id = 0, const CallOptions& call = {});
+  // Ends a lease and deletes its keys. Sent again like a read: NotFound may so mean that the first was heard.
+  Result<LeaseRevokeResponse> lease_revoke(int64_t id, const CallOptions& call = {});
+  // Gives a lease its whole TTL again; NotFound when it is over.
+  Result<LeaseKeepAliveResponse> lease_keep_alive_once(int64_t id, const CallOptions& call = {});
+  // How long a lease has left, and with `keys` the keys that hang on it. No error for a lease that there isn't.
+  Result<LeaseTimeToLiveResponse> lease_time_to_live(int64_t id, bool keys = false, const CallOptions& call = {});
+  Result<LeaseListResponse> lease_list(const CallOptions& call = {});
+  // Keeps a lease alive from now on; see lease.h.
+  KeepAlive keep_alive(int64_t lease, KeepAliveOptions options = {});
+
   const std::vector<std::string>& endpoints() const;
 
  private:
-  class Session;
-  explicit Client(std::unique_ptr<Session> session);
+  struct Streams;
+  explicit Client(std::shared_ptr<Calls> calls);
 
-  std::unique_ptr<Session> session_;
+  const std::shared_ptr<Calls> calls_;
+  const std::unique_ptr<Streams> streams_;
 };
 
 }  // namespace kv::client

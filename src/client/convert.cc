@@ -209,6 +209,58 @@ AlarmListResponse from_proto(pb::AlarmResponse&& from) {
   return to;
 }
 
+ResponseHeader from_proto(const pb::ResponseHeader& from) { return header_of(from); }
+
+WatchResponse from_proto(pb::WatchResponse&& from) {
+  WatchResponse to{header_of(from.header()), {}};
+  to.events.reserve(static_cast<size_t>(from.events_size()));
+  for (auto& event : *from.mutable_events()) {
+    auto& out = to.events.emplace_back();
+    out.type = event.type() == mvccpb::Event::DELETE ? EventType::kDelete : EventType::kPut;
+    out.kv = key_value(std::move(*event.mutable_kv()));
+    if (event.has_prev_kv()) out.prev_kv = key_value(std::move(*event.mutable_prev_kv()));
+  }
+  return to;
+}
+
+LeaseGrantResponse from_proto(pb::LeaseGrantResponse&& from) {
+  return {header_of(from.header()), from.id(), from.ttl()};
+}
+
+LeaseRevokeResponse from_proto(pb::LeaseRevokeResponse&& from) { return {header_of(from.header())}; }
+
+LeaseKeepAliveResponse from_proto(pb::LeaseKeepAliveResponse&& from) {
+  return {header_of(from.header()), from.id(), from.ttl()};
+}
+
+LeaseTimeToLiveResponse from_proto(pb::LeaseTimeToLiveResponse&& from) {
+  return {header_of(from.header()), from.id(), from.ttl(), from.grantedttl(), strings(from.keys())};
+}
+
+LeaseListResponse from_proto(pb::LeaseLeasesResponse&& from) {
+  LeaseListResponse to{header_of(from.header()), {}};
+  for (const auto& lease : from.leases()) to.ids.push_back(lease.id());
+  return to;
+}
+
+pb::ResponseHeader to_proto(const ResponseHeader& from) {
+  pb::PutResponse holder;
+  set_header(from, holder);
+  return holder.header();
+}
+
+pb::WatchResponse to_proto(const WatchResponse& from) {
+  pb::WatchResponse to;
+  set_header(from.header, to);
+  for (const auto& event : from.events) {
+    auto* out = to.add_events();
+    out->set_type(event.type == EventType::kDelete ? mvccpb::Event::DELETE : mvccpb::Event::PUT);
+    set_key_value(event.kv, *out->mutable_kv());
+    if (event.prev_kv) set_key_value(*event.prev_kv, *out->mutable_prev_kv());
+  }
+  return to;
+}
+
 pb::RangeResponse to_proto(const GetResponse& from) {
   pb::RangeResponse to;
   set_header(from.header, to);

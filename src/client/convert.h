@@ -1,8 +1,10 @@
 // Between the library's structs and the wire's messages. Internal to the client, and to kvctl's protobuf output.
 #pragma once
 
+#include "client/lease.h"
 #include "client/txn.h"
 #include "client/types.h"
+#include "client/watch.h"
 #include "etcdserverpb/rpc.pb.h"
 
 namespace kv::client {
@@ -21,11 +23,20 @@ MemberStatus from_proto(etcdserverpb::StatusResponse&& from);
 HashKvResponse from_proto(etcdserverpb::HashKVResponse&& from);
 MemberListResponse from_proto(etcdserverpb::MemberListResponse&& from);
 AlarmListResponse from_proto(etcdserverpb::AlarmResponse&& from);
+ResponseHeader from_proto(const etcdserverpb::ResponseHeader& from);
+WatchResponse from_proto(etcdserverpb::WatchResponse&& from);  // header and events
+LeaseGrantResponse from_proto(etcdserverpb::LeaseGrantResponse&& from);
+LeaseRevokeResponse from_proto(etcdserverpb::LeaseRevokeResponse&& from);
+LeaseKeepAliveResponse from_proto(etcdserverpb::LeaseKeepAliveResponse&& from);
+LeaseTimeToLiveResponse from_proto(etcdserverpb::LeaseTimeToLiveResponse&& from);
+LeaseListResponse from_proto(etcdserverpb::LeaseLeasesResponse&& from);
 
 etcdserverpb::RangeResponse to_proto(const GetResponse& from);
 etcdserverpb::PutResponse to_proto(const PutResponse& from);
 etcdserverpb::DeleteRangeResponse to_proto(const RemoveResponse& from);
 etcdserverpb::TxnResponse to_proto(const TxnResponse& from);
 etcdserverpb::MemberListResponse to_proto(const MemberListResponse& from);
+etcdserverpb::ResponseHeader to_proto(const ResponseHeader& from);
+etcdserverpb::WatchResponse to_proto(const WatchResponse& from);
 
 }  // namespace kv::client

@@ -46,7 +46,8 @@ std::shared_ptr<grpc::ChannelCredentials> unverified_tls(const std::string& cert
 }
 
 bool any_set(const TlsOptions& tls) {
-  return tls.always || !tls.ca_file.empty() || !tls.cert_file.empty() || !tls.key_file.empty() || tls.insecure_skip_verify;
+  return tls.always || !tls.ca_file.empty() || !tls.cert_file.empty() || !tls.key_file.empty() ||
+         tls.insecure_skip_verify;
 }
 
 grpc::ChannelArguments channel_arguments(const ClientOptions& options) {
@@ -144,6 +145,8 @@ Result<std::unique_ptr<Endpoint>> Dialer::dial(std::string_view name) const {
   endpoint->name = std::string(name);
   endpoint->channel = grpc::CreateCustomChannel(address->target, credentials, args);
   endpoint->kv = etcdserverpb::KV::NewStub(endpoint->channel);
+  endpoint->watch = etcdserverpb::Watch::NewStub(endpoint->channel);
+  endpoint->lease = etcdserverpb::Lease::NewStub(endpoint->channel);
   endpoint->cluster = etcdserverpb::Cluster::NewStub(endpoint->channel);
   endpoint->maintenance = etcdserverpb::Maintenance::NewStub(endpoint->channel);
   endpoint->auth = etcdserverpb::Auth::NewStub(endpoint->channel);
@@ -155,7 +158,7 @@ EndpointSet::EndpointSet(std::vector<std::unique_ptr<Endpoint>> endpoints, milli
   KV_CHECK(!endpoints_.empty(), "a client needs an endpoint");
 }
 
-Result<Endpoint*> EndpointSet::pick(SteadyTime deadline) {
+Result<Endpoint*> EndpointSet::pick(SteadyTime deadline, std::stop_token stop) {
   const size_t first = preferred_.load(std::memory_order_relaxed);
   // The usual case costs one look and no allocation.
   Endpoint* const preferred = endpoints_[first].get();
@@ -163,7 +166,7 @@ Result<Endpoint*> EndpointSet::pick(SteadyTime deadline) {
 
   std::vector<Endpoint*> order;
   for (size_t i = 0; i < endpoints_.size(); ++i) order.push_back(endpoints_[(first + i) % endpoints_.size()].get());
-  auto picked = first_connected(order, deadline);
+  auto picked = first_connected(order, deadline, std::move(stop));
   if (!picked.ok()) return picked;
   const auto at = std::find(order.begin(), order.end(), *picked) - order.begin();
   preferred_.store((first + static_cast<size_t>(at)) % endpoints_.size(), std::memory_order_relaxed);
@@ -188,7 +191,8 @@ Status EndpointSet::connect(Endpoint* endpoint, SteadyTime deadline) const {
   return first_connected(std::span(&endpoint, 1), deadline).status();
 }
 
-Result<Endpoint*> EndpointSet::first_connected(std::span<Endpoint* const> order, SteadyTime deadline) const {
+Result<Endpoint*> EndpointSet::first_connected(std::span<Endpoint* const> order, SteadyTime deadline,
+                                               std::stop_token stop) const {
   const SteadyTime begin = std::chrono::steady_clock::now();
   const SteadyTime give_up = std::min(deadline, begin + dial_timeout_);
   size_t started = 1;  // the first so many of `order` are being connected
@@ -210,7 +214,7 @@ Result<Endpoint*> EndpointSet::first_connected(std::span<Endpoint* const> order,
       }
     }
     const SteadyTime now = std::chrono::steady_clock::now();
-    if (now >= give_up) {
+    if (now >= give_up || stop.stop_requested()) {
       return unreachable(order, std::chrono::duration_cast<milliseconds>(now - begin));
     }
     if (now >= next_start && started < order.size()) {

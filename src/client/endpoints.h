@@ -10,22 +10,24 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "client/client.h"
+#include "client/loop.h"
 #include "etcdserverpb/rpc.grpc.pb.h"
 
 namespace kv::client {
-
-using SteadyTime = std::chrono::steady_clock::time_point;
 
 struct Endpoint {
   std::string name;  // as the user wrote it
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<etcdserverpb::KV::Stub> kv;
+  std::unique_ptr<etcdserverpb::Watch::Stub> watch;
+  std::unique_ptr<etcdserverpb::Lease::Stub> lease;
   std::unique_ptr<etcdserverpb::Cluster::Stub> cluster;
   std::unique_ptr<etcdserverpb::Maintenance::Stub> maintenance;
   std::unique_ptr<etcdserverpb::Auth::Stub> auth;
@@ -54,8 +56,8 @@ class EndpointSet {
   EndpointSet(std::vector<std::unique_ptr<Endpoint>> endpoints, std::chrono::milliseconds dial_timeout);
 
   // A connected endpoint: the one used last when it still is connected, else the first that becomes so. Waits at
-  // most the dial timeout and not past `deadline`; then Unavailable, with every endpoint's own error.
-  Result<Endpoint*> pick(SteadyTime deadline);
+  // most the dial timeout and not past `deadline` or a stop; then Unavailable, with every endpoint's own error.
+  Result<Endpoint*> pick(SteadyTime deadline, std::stop_token stop = {});
 
   // A call on `endpoint` failed in a way that another endpoint might not: the next pick() begins with another.
   void move_on_from(const Endpoint* endpoint);
@@ -69,7 +71,8 @@ class EndpointSet {
   size_t size() const { return endpoints_.size(); }
 
  private:
-  Result<Endpoint*> first_connected(std::span<Endpoint* const> order, SteadyTime deadline) const;
+  Result<Endpoint*> first_connected(std::span<Endpoint* const> order, SteadyTime deadline,
+                                    std::stop_token stop = {}) const;
 
   const std::vector<std::unique_ptr<Endpoint>> endpoints_;
   const std::chrono::milliseconds dial_timeout_;

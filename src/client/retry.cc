@@ -1,6 +1,18 @@
 #include "client/retry.h"
 
+#include <algorithm>
+
 namespace kv::client {
+namespace {
+
+constexpr uint64_t kPauseUs = 25'000;
+
+std::chrono::microseconds about(uint64_t us, Random& random) {
+  const uint64_t jitter = us / 10;
+  return std::chrono::microseconds(us - jitter + random.below(2 * jitter + 1));
+}
+
+}  // namespace
 
 bool never_started(const Status& status) {
   // gRPC's text for a call whose channel has no connected address and which does not wait for one. The test
@@ -19,9 +31,13 @@ bool may_retry(const Status& status, Repeat repeat, size_t endpoints) {
 std::chrono::microseconds retry_pause(size_t attempt, size_t endpoints, Random& random) {
   const size_t quorum = endpoints / 2 + 1;
   if (attempt == 0 || attempt % quorum != 0) return std::chrono::microseconds(0);
-  constexpr uint64_t kPauseUs = 25'000;
-  constexpr uint64_t kJitterUs = kPauseUs / 10;
-  return std::chrono::microseconds(kPauseUs - kJitterUs + random.below(2 * kJitterUs + 1));
+  return about(kPauseUs, random);
+}
+
+std::chrono::microseconds stream_pause(size_t failed, size_t endpoints, Random& random) {
+  const size_t rounds = failed / endpoints;
+  if (rounds == 0) return std::chrono::microseconds(0);
+  return about(kPauseUs << std::min<size_t>(rounds - 1, 4), random);
 }
 
 }  // namespace kv::client

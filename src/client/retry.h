@@ -32,4 +32,8 @@ bool may_retry(const Status& status, Repeat repeat, size_t endpoints);
 // been asked, then 25 ms, give or take a tenth, so that many clients don't come back in step.
 std::chrono::microseconds retry_pause(size_t attempt, size_t endpoints, Random& random);
 
+// Likewise for a stream that is wanted for long, behind `failed` connections that came to nothing: none until each
+// endpoint has been tried, then 25 ms, doubled from round to round up to 400 ms, give or take a tenth.
+std::chrono::microseconds stream_pause(size_t failed, size_t endpoints, Random& random);
+
 }  // namespace kv::client

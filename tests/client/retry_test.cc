@@ -49,5 +49,19 @@ TEST(Retry, Pauses_come_after_each_round_through_a_quorum) {
   EXPECT_GT(retry_pause(1, 1, random).count(), 0);
 }
 
+TEST(Retry, Stream_tries_each_endpoint_before_it_pauses_and_then_ever_longer) {
+  Random random(7);
+  EXPECT_EQ(stream_pause(1, 3, random).count(), 0);
+  EXPECT_EQ(stream_pause(2, 3, random).count(), 0);
+  for (const auto& [failed, pause_us] :
+       {std::pair(3, 25'000), {6, 50'000}, {9, 100'000}, {15, 400'000}, {900, 400'000}}) {
+    for (int i = 0; i < 20; ++i) {
+      const auto pause = stream_pause(static_cast<size_t>(failed), 3, random).count();
+      EXPECT_GE(pause, pause_us * 9 / 10) << failed;
+      EXPECT_LE(pause, pause_us * 11 / 10) << failed;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace kv::client

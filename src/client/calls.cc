@@ -1,0 +1,130 @@
+#include "client/calls.h"
+
+#include <thread>
+#include <utility>
+
+namespace kv::client {
+namespace {
+
+namespace pb = etcdserverpb;
+using std::chrono::steady_clock;
+
+// A status of gRPC's own making, in words that say more than "Socket closed". The server's own texts stay as they are:
+// programs compare them.
+Status explained(Status status, const Endpoint& endpoint, Repeat repeat) {
+  if (status.text().starts_with("etcdserver: ")) return status;
+  if (status.code() == Code::kDeadlineExceeded) return Status(status.code(), "context deadline exceeded");
+  if (status.code() != Code::kUnavailable) return status;
+  std::string text = endpoint.name + ": " + status.text();
+  if (repeat == Repeat::kUnsafe) text += "; the request may or may not have been carried out";
+  return Status(status.code(), std::move(text));
+}
+
+void set_deadline(grpc::ClientContext& context, SteadyTime deadline) {
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::duration_cast<std::chrono::microseconds>(deadline - steady_clock::now()));
+}
+
+}  // namespace
+
+Status to_status(const grpc::Status& from) {
+  if (from.ok()) return {};
+  return Status(static_cast<Code>(from.error_code()), from.error_message());
+}
+
+bool token_refused(const Status& status) {
+  return status.text() == "etcdserver: invalid auth token" || status.text() == "etcdserver: user name is empty" ||
+         status.text() == "etcdserver: revision of auth store is old";
+}
+
+Calls::Calls(ClientOptions options, Dialer dialer, std::vector<std::unique_ptr<Endpoint>> endpoints)
+    : options_(std::move(options)),
+      dialer_(std::move(dialer)),
+      endpoints_(std::move(endpoints), options_.dial_timeout),
+      token_(options_.token),
+      random_(static_cast<uint64_t>(steady_clock::now().time_since_epoch().count())) {}
+
+Status Calls::run(Repeat repeat, const CallOptions& call, const Attempt& attempt, Endpoint* only) {
+  const SteadyTime deadline = steady_clock::now() + (call.timeout.count() > 0 ? call.timeout : options_.call_timeout);
+  Status last;
+  bool logged_in_again = false;
+  for (size_t n = 0; n < kAttemptsMax; ++n) {
+    if (!pause_before(n, deadline)) return last;
+    auto endpoint = choose(only, deadline);
+    // When the first attempt got an answer, that says more than the failure to find somebody for the second.
+    if (!endpoint.ok()) return n == 0 ? endpoint.status() : last;
+
+    grpc::ClientContext context;
+    if (Status s = authorise(**endpoint, context, deadline); !s.ok()) return s;
+    set_deadline(context, deadline);
+    const Status status = to_status(attempt(**endpoint, context));
+    if (status.ok()) return status;
+    last = explained(status, **endpoint, repeat);
+    if (token_refused(status) && !options_.user.empty() && !logged_in_again) {
+      logged_in_again = true;
+      forget_token();
+      continue;
+    }
+    if (!may_retry(status, repeat, only != nullptr ? 1 : endpoints_.size())) return last;
+    endpoints_.move_on_from(*endpoint);
+  }
+  return last;
+}
+
+Status Calls::run_on(std::string_view name, const CallOptions& call, const Attempt& attempt) {
+  if (Endpoint* known = endpoints_.find(name)) return run(Repeat::kSafe, call, attempt, known);
+  auto stranger = dialer_.dial(name);
+  if (!stranger.ok()) return stranger.status();
+  return run(Repeat::kSafe, call, attempt, stranger->get());
+}
+
+// False when the deadline comes first.
+bool Calls::pause_before(size_t attempt, SteadyTime deadline) {
+  std::chrono::microseconds pause;
+  {
+    const std::lock_guard lock(mutex_);
+    pause = retry_pause(attempt, endpoints_.size(), random_);
+  }
+  if (pause.count() == 0) return true;
+  if (steady_clock::now() + pause >= deadline) return false;
+  std::this_thread::sleep_for(pause);
+  return true;
+}
+
+Result<Endpoint*> Calls::choose(Endpoint* only, SteadyTime deadline) {
+  if (only == nullptr) return endpoints_.pick(deadline);
+  KV_RETURN_IF_ERROR(endpoints_.connect(only, deadline));
+  return only;
+}
+
+Status Calls::authorise(Endpoint& endpoint, grpc::ClientContext& context, SteadyTime deadline) {
+  std::string token;
+  {
+    const std::lock_guard lock(mutex_);
+    token = token_;
+  }
+  if (token.empty() && !options_.user.empty()) {
+    grpc::ClientContext login;
+    set_deadline(login, deadline);
+    pb::AuthenticateRequest request;
+    request.set_name(options_.user);
+    request.set_password(options_.password);
+    pb::AuthenticateResponse response;
+    const Status status = to_status(endpoint.auth->Authenticate(&login, request, &response));
+    // A cluster without authentication serves everybody; etcd's own client goes on likewise.
+    if (status.text() == "etcdserver: authentication is not enabled") return {};
+    if (!status.ok()) return explained(status, endpoint, Repeat::kSafe);
+    token = response.token();
+    const std::lock_guard lock(mutex_);
+    token_ = token;
+  }
+  if (!token.empty()) context.AddMetadata("token", token);
+  return {};
+}
+
+void Calls::forget_token() {
+  const std::lock_guard lock(mutex_);
+  token_.clear();
+}
+
+}  // namespace kv::client

@@ -1,0 +1,59 @@
+// The endpoints of a client, who it is to them, and the one loop through which every unary call goes. Internal.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "client/client.h"
+#include "client/endpoints.h"
+#include "client/retry.h"
+
+namespace kv::client {
+
+Status to_status(const grpc::Status& from);
+
+// Whether `status` says that the token is no longer good; with a name and a password there is another.
+bool token_refused(const Status& status);
+
+// Any thread may call any function.
+class Calls {
+ public:
+  Calls(ClientOptions options, Dialer dialer, std::vector<std::unique_ptr<Endpoint>> endpoints);
+
+  using Attempt = std::function<grpc::Status(Endpoint&, grpc::ClientContext&)>;
+
+  // Runs `attempt` on some endpoint, or on `only`, and again where retry.h allows.
+  Status run(Repeat repeat, const CallOptions& call, const Attempt& attempt, Endpoint* only = nullptr);
+  // As run(), for a call to the member at `name`.
+  Status run_on(std::string_view name, const CallOptions& call, const Attempt& attempt);
+
+  // What a stream needs: an endpoint to be on, and a word when that was no good.
+  Result<Endpoint*> pick(SteadyTime deadline, std::stop_token stop) { return endpoints_.pick(deadline, stop); }
+  void move_on_from(const Endpoint* endpoint) { endpoints_.move_on_from(endpoint); }
+  // Puts the token into the call, and gets one first when there is a user and none yet.
+  Status authorise(Endpoint& endpoint, grpc::ClientContext& context, SteadyTime deadline);
+  void forget_token();
+
+  const ClientOptions& options() const { return options_; }
+  size_t endpoint_count() const { return endpoints_.size(); }
+
+ private:
+  bool pause_before(size_t attempt, SteadyTime deadline);
+  Result<Endpoint*> choose(Endpoint* only, SteadyTime deadline);
+
+  const ClientOptions options_;
+  const Dialer dialer_;
+  EndpointSet endpoints_;
+  std::mutex mutex_;   // guards the two below
+  std::string token_;  // empty: none
+  Random random_;
+};
+
+}  // namespace kv::client
