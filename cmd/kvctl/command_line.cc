@@ -66,6 +66,9 @@ class Scanner {
     return false;
   }
 
+  // True once "--" was passed.
+  bool only_arguments() const { return only_arguments_; }
+
   const std::optional<std::string>& error() const { return error_; }
   const std::string& hint() const { return hint_; }
 
@@ -211,6 +214,9 @@ ReadCommandLine read_command_line(Command& root, const std::vector<std::string>&
   while (!scanner.at_end()) {
     std::string word;
     if (!scanner.next(word)) {
+      if (scanner.only_arguments() && !read.line.command().separator) {
+        read.line.command().separator = read.line.arguments.size();
+      }
       if (!scanner.error()) continue;
       const std::string more = "Run '" + read.line.command_name() + " --help' for usage.";
       read.error = Exit{kExitError, *scanner.error(), scanner.hint().empty() ? more : scanner.hint() + " " + more};

@@ -26,6 +26,8 @@ struct Command {
 
   Flags flags{};
   std::vector<std::unique_ptr<Command>> children{};
+  // How many of the arguments that were read stood before the first "--"; nothing when there was none.
+  std::optional<size_t> separator{};
   // Null for a command that only has children.
   std::function<Exit(const std::vector<std::string>& arguments)> run{};
 };

@@ -56,9 +56,14 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
   root.examples =
       "  kvctl put message hello\n"
       "  kvctl get message\n"
+      "  kvctl watch --prefix /services/\n"
+      "  kvctl lock backup -- ./backup.sh\n"
       "  kvctl endpoint status --cluster -w table";
   context.globals.declare(root.flags);
   add_key_value_commands(root, context);
+  add_watch_command(root, context, variable);
+  add_lease_commands(root, context);
+  add_concurrency_commands(root, context);
   add_endpoint_commands(root, context);
   add_member_commands(root, context);
   add_utility_commands(root, context);

@@ -8,9 +8,12 @@
 namespace kv::kvctl {
 
 void add_key_value_commands(Command& root, Context& context);  // get put del txn compaction
-void add_endpoint_commands(Command& root, Context& context);   // endpoint health, status, hashkv
-void add_member_commands(Command& root, Context& context);     // member list
-void add_utility_commands(Command& root, Context& context);    // version options help
+void add_watch_command(Command& root, Context& context, const std::function<const char*(const char*)>& variable);
+void add_lease_commands(Command& root, Context& context);        // lease grant, revoke, timetolive, list, keep-alive
+void add_concurrency_commands(Command& root, Context& context);  // lock elect
+void add_endpoint_commands(Command& root, Context& context);     // endpoint health, status, hashkv
+void add_member_commands(Command& root, Context& context);       // member list
+void add_utility_commands(Command& root, Context& context);      // version options help
 
 // Runs one command line, without the program's name, and returns the exit code. `variable` reads the environment.
 int run_kvctl(const std::vector<std::string>& args, Context& context,

@@ -36,18 +36,19 @@ std::string_view go_code_name(Code code) { return code_name(code); }
 
 std::string error_text(const Status& status) {
   const std::string& text = status.text();
-  const bool ours = text.starts_with("etcdserver: ") || text == "context deadline exceeded" ||
-                    text.find("can be reached") != text.npos || text.find("can't be reached") != text.npos ||
+  const bool ours = text.starts_with("etcdserver: ") || text.starts_with("context ") || text.starts_with("mutex: ") ||
+                    text.starts_with("election: ") || text.find("can be reached") != text.npos ||
+                    text.find("can't be reached") != text.npos ||
                     (status.code() == Code::kInvalidArgument && text.find("endpoint ") == 0);
   if (ours) return text;
   return "rpc error: code = " + std::string(go_code_name(status.code())) + " desc = " + text;
 }
 
-Exit failed(const Status& status) {
+Exit failed(const Status& status, int code) {
   std::string error = error_text(status);
   const auto* hint = std::find_if(std::begin(kHints), std::end(kHints),
                                   [&](const Hint& h) { return error.find(h.error) != error.npos; });
-  return {kExitError, std::move(error), hint == std::end(kHints) ? std::string() : std::string(hint->hint)};
+  return {code, std::move(error), hint == std::end(kHints) ? std::string() : std::string(hint->hint)};
 }
 
 }  // namespace kv::kvctl

@@ -11,9 +11,11 @@ namespace kv::kvctl {
 enum ExitCode : int {
   kExitOk = 0,
   kExitError = 1,
-  kExitInvalidInput = 3,  // what txn read from its input
-  kExitBadFeature = 4,    // a flag with a value that isn't supported
-  kExitIo = 6,            // the output could not be written
+  kExitBadConnection = 2,  // lease: no answer
+  kExitInvalidInput = 3,   // what txn or watch read from its input
+  kExitBadFeature = 4,     // a flag with a value that isn't supported
+  kExitInterrupted = 5,    // a watch that the server ended
+  kExitIo = 6,             // the output could not be written
   kExitBadArgs = 128,
 };
 
@@ -32,6 +34,6 @@ inline Exit bad_feature(std::string error, std::string hint = {}) {
 
 // A call's failure as etcdctl words it: the server's own text, or "rpc error: code = C desc = D" for gRPC's.
 std::string error_text(const Status& status);
-Exit failed(const Status& status);
+Exit failed(const Status& status, int code = kExitError);
 
 }  // namespace kv::kvctl

@@ -40,6 +40,36 @@ class FieldsPrinter final : public Printer {
       if (const auto* nested = std::get_if<client::TxnResponse>(&op.answer)) txn(*nested);
     }
   }
+  void watch(const WatchAnswer& answer) override {
+    header(answer.response.header);
+    for (const auto& event : answer.response.events) {
+      field("Type", event.type == client::EventType::kDelete ? "DELETE" : "PUT");
+      if (event.prev_kv) key_value("Prev", *event.prev_kv);
+      key_value("", event.kv);
+    }
+  }
+  void lease_grant(const client::LeaseGrantResponse& response) override {
+    header(response.header);
+    lease_id(response.id);
+    field("TTL", response.ttl_s);
+  }
+  void lease_revoke(int64_t, const client::LeaseRevokeResponse& response) override { header(response.header); }
+  void lease_keep_alive(const client::LeaseKeepAliveResponse& response) override {
+    header(response.header);
+    lease_id(response.id);
+    field("TTL", response.ttl_s);
+  }
+  void lease_time_to_live(const client::LeaseTimeToLiveResponse& response, bool) override {
+    header(response.header);
+    lease_id(response.id);
+    field("TTL", response.ttl_s);
+    field("GrantedTTL", response.granted_ttl_s);
+    for (const auto& key : response.keys) quoted("Key", key);
+  }
+  void lease_list(const client::LeaseListResponse& response) override {
+    header(response.header);
+    for (const int64_t lease : response.ids) lease_id(lease);
+  }
   void members(const client::MemberListResponse& response) override {
     header(response.header);
     for (const auto& m : response.members) {
@@ -108,6 +138,13 @@ class FieldsPrinter final : public Printer {
       field(prefix + "Lease", hex16(kv.lease));
     } else {
       field(prefix + "Lease", kv.lease);
+    }
+  }
+  void lease_id(int64_t value) {
+    if (hex_) {
+      field("ID", hex16(value));
+    } else {
+      field("ID", value);
     }
   }
   void id(std::string_view name, uint64_t value) {

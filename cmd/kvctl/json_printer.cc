@@ -124,6 +124,72 @@ std::string json(const client::TxnResponse& from) {
   return std::move(o).done();
 }
 
+// clientv3's own structs have no names for JSON: fields keep those of Go, and none is left out.
+std::string json(const WatchAnswer& from) {
+  const auto event = [](const client::Event& e) {
+    Object o;
+    o.number("type", static_cast<int>(e.type));
+    o.raw("kv", key_value(e.kv));
+    if (e.prev_kv) o.raw("prev_kv", key_value(*e.prev_kv));
+    return std::move(o).done();
+  };
+  Object o;
+  o.raw("Header", header(from.response.header).value_or("{}"));
+  o.raw("Events", Object::array(from.response.events, event));
+  o.raw("CompactRevision", std::to_string(from.compact_revision));
+  o.raw("Canceled", from.canceled ? "true" : "false");
+  o.raw("Created", "false");
+  o.raw("CancelReason", go_json_string(from.cancel_reason));
+  return std::move(o).done();
+}
+
+// The header's fields stand among those of an answer about leases.
+Object with_header(const client::ResponseHeader& from) {
+  Object o;
+  o.number("cluster_id", from.cluster_id);
+  o.number("member_id", from.member_id);
+  o.number("revision", from.revision);
+  o.number("raft_term", from.raft_term);
+  return o;
+}
+
+std::string json(const client::LeaseGrantResponse& from) {
+  Object o = with_header(from.header);
+  o.raw("ID", std::to_string(from.id));
+  o.raw("TTL", std::to_string(from.ttl_s));
+  o.raw("Error", "\"\"");
+  return std::move(o).done();
+}
+
+std::string json(const client::LeaseRevokeResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  return std::move(o).done();
+}
+
+std::string json(const client::LeaseKeepAliveResponse& from) {
+  Object o = with_header(from.header);
+  o.raw("ID", std::to_string(from.id));
+  o.raw("TTL", std::to_string(from.ttl_s));
+  return std::move(o).done();
+}
+
+std::string json(const client::LeaseTimeToLiveResponse& from) {
+  Object o = with_header(from.header);
+  o.raw("id", std::to_string(from.id));
+  o.raw("ttl", std::to_string(from.ttl_s));
+  o.raw("granted-ttl", std::to_string(from.granted_ttl_s));
+  const auto quoted = [](const std::string& key) { return '"' + base64(key) + '"'; };
+  o.raw("keys", from.keys.empty() ? "null" : Object::array(from.keys, quoted));
+  return std::move(o).done();
+}
+
+std::string json(const client::LeaseListResponse& from) {
+  Object o = with_header(from.header);
+  o.raw("leases", Object::array(from.ids, [](int64_t id) { return "{\"id\":" + std::to_string(id) + '}'; }));
+  return std::move(o).done();
+}
+
 std::string member(const client::Member& from, bool with_hex) {
   Object o;
   if (with_hex) {
@@ -208,6 +274,14 @@ class JsonPrinter final : public Printer {
   void put(const client::PutResponse& response) override { out_ << json(response) << '\n'; }
   void remove(const client::RemoveResponse& response) override { out_ << json(response) << '\n'; }
   void txn(const client::TxnResponse& response) override { out_ << json(response) << '\n'; }
+  void watch(const WatchAnswer& answer) override { out_ << json(answer) << '\n'; }
+  void lease_grant(const client::LeaseGrantResponse& response) override { out_ << json(response) << '\n'; }
+  void lease_revoke(int64_t, const client::LeaseRevokeResponse& response) override { out_ << json(response) << '\n'; }
+  void lease_keep_alive(const client::LeaseKeepAliveResponse& response) override { out_ << json(response) << '\n'; }
+  void lease_time_to_live(const client::LeaseTimeToLiveResponse& response, bool) override {
+    out_ << json(response) << '\n';
+  }
+  void lease_list(const client::LeaseListResponse& response) override { out_ << json(response) << '\n'; }
   void members(const client::MemberListResponse& response) override {
     out_ << (hex_ ? json_hex(response) : json(response)) << '\n';
   }

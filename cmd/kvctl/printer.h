@@ -8,11 +8,13 @@
 #include <string_view>
 #include <vector>
 
+#include "client/lease.h"
 #include "client/types.h"
+#include "client/watch.h"
 
 namespace kv::kvctl {
 
-enum class Printed : uint8_t { kKeyValues, kMembers, kEndpoints };
+enum class Printed : uint8_t { kKeyValues, kLeases, kLeaseRevocation, kMembers, kEndpoints };
 
 struct EndpointHealth {
   std::string endpoint{};
@@ -31,6 +33,14 @@ struct EndpointHash {
   client::HashKvResponse hash{};
 };
 
+// An answer to a watch; the last of one that the server ended says why.
+struct WatchAnswer {
+  client::WatchResponse response{};
+  int64_t compact_revision = 0;
+  bool canceled = false;
+  std::string cancel_reason{};
+};
+
 class Printer {
  public:
   virtual ~Printer() = default;
@@ -45,6 +55,14 @@ class Printer {
   virtual void put(const client::PutResponse& response) = 0;
   virtual void remove(const client::RemoveResponse& response) = 0;
   virtual void txn(const client::TxnResponse& response) = 0;
+  virtual void watch(const WatchAnswer& answer) = 0;
+  virtual void lease_grant(const client::LeaseGrantResponse& response) = 0;
+  virtual void lease_revoke(int64_t id, const client::LeaseRevokeResponse& response) = 0;
+  virtual void lease_keep_alive(const client::LeaseKeepAliveResponse& response) = 0;
+  virtual void lease_time_to_live(const client::LeaseTimeToLiveResponse& response, bool keys) = 0;
+  virtual void lease_list(const client::LeaseListResponse& response) = 0;
+  // lease keep-alive's last line, where a format has one.
+  virtual void lease_over(int64_t) {}
   virtual void members(const client::MemberListResponse& response) = 0;
   virtual void health(const std::vector<EndpointHealth>& endpoints) = 0;
   virtual void status(const std::vector<EndpointStatus>& endpoints) = 0;

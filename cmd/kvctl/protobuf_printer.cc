@@ -12,11 +12,25 @@ class ProtobufPrinter final : public Printer {
  public:
   explicit ProtobufPrinter(std::ostream& out) : out_(out) {}
 
-  bool can_print(Printed kind) const override { return kind != Printed::kEndpoints; }
+  bool can_print(Printed kind) const override {
+    return kind != Printed::kEndpoints && kind != Printed::kLeaseRevocation;
+  }
   void get(const client::GetResponse& response) override { print(response); }
   void put(const client::PutResponse& response) override { print(response); }
   void remove(const client::RemoveResponse& response) override { print(response); }
   void txn(const client::TxnResponse& response) override { print(response); }
+  void watch(const WatchAnswer& answer) override {
+    auto message = client::to_proto(answer.response);
+    message.set_compact_revision(answer.compact_revision);
+    message.set_canceled(answer.canceled);
+    out_ << message.SerializeAsString();
+  }
+  // etcdctl writes no more than the header of answers about leases, so neither do we.
+  void lease_grant(const client::LeaseGrantResponse& response) override { print(response.header); }
+  void lease_revoke(int64_t, const client::LeaseRevokeResponse&) override { refuse(); }
+  void lease_keep_alive(const client::LeaseKeepAliveResponse& response) override { print(response.header); }
+  void lease_time_to_live(const client::LeaseTimeToLiveResponse& response, bool) override { print(response.header); }
+  void lease_list(const client::LeaseListResponse& response) override { print(response.header); }
   void members(const client::MemberListResponse& response) override { print(response); }
   void health(const std::vector<EndpointHealth>&) override { refuse(); }
   void status(const std::vector<EndpointStatus>&) override { refuse(); }

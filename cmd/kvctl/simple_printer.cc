@@ -36,6 +36,37 @@ class SimplePrinter final : public Printer {
       if (const auto* nested = std::get_if<client::TxnResponse>(&op.answer)) txn(*nested);
     }
   }
+  void watch(const WatchAnswer& answer) override {
+    for (const auto& event : answer.response.events) {
+      out_ << (event.type == client::EventType::kDelete ? "DELETE\n" : "PUT\n");
+      if (event.prev_kv) key_value(*event.prev_kv);
+      key_value(event.kv);
+    }
+  }
+  void lease_grant(const client::LeaseGrantResponse& response) override {
+    out_ << "lease " << hex16(response.id) << " granted with TTL(" << response.ttl_s << "s)\n";
+  }
+  void lease_revoke(int64_t id, const client::LeaseRevokeResponse&) override {
+    out_ << "lease " << hex16(id) << " revoked\n";
+  }
+  void lease_keep_alive(const client::LeaseKeepAliveResponse& response) override {
+    out_ << "lease " << hex16(response.id) << " keepalived with TTL(" << response.ttl_s << ")\n";
+  }
+  void lease_time_to_live(const client::LeaseTimeToLiveResponse& response, bool keys) override {
+    out_ << "lease " << hex16(response.id);
+    if (response.granted_ttl_s == 0 && response.ttl_s == -1) {
+      out_ << " already expired\n";
+      return;
+    }
+    out_ << " granted with TTL(" << response.granted_ttl_s << "s), remaining(" << response.ttl_s << "s)";
+    if (keys) out_ << ", attached keys([" << join(response.keys, " ") << "])";
+    out_ << '\n';
+  }
+  void lease_list(const client::LeaseListResponse& response) override {
+    out_ << "found " << response.ids.size() << " leases\n";
+    for (const int64_t id : response.ids) out_ << hex16(id) << '\n';
+  }
+  void lease_over(int64_t id) override { out_ << "lease " << hex16(id) << " expired or revoked.\n"; }
   void members(const client::MemberListResponse& response) override { lines(member_rows(response)); }
   void health(const std::vector<EndpointHealth>& endpoints) override {
     for (const auto& e : endpoints) {

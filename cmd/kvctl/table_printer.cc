@@ -11,11 +11,17 @@ class TablePrinter final : public Printer {
  public:
   explicit TablePrinter(std::ostream& out) : out_(out) {}
 
-  bool can_print(Printed kind) const override { return kind != Printed::kKeyValues; }
+  bool can_print(Printed kind) const override { return kind == Printed::kMembers || kind == Printed::kEndpoints; }
   void get(const client::GetResponse&) override { refuse(); }
   void put(const client::PutResponse&) override { refuse(); }
   void remove(const client::RemoveResponse&) override { refuse(); }
   void txn(const client::TxnResponse&) override { refuse(); }
+  void watch(const WatchAnswer&) override { refuse(); }
+  void lease_grant(const client::LeaseGrantResponse&) override { refuse(); }
+  void lease_revoke(int64_t, const client::LeaseRevokeResponse&) override { refuse(); }
+  void lease_keep_alive(const client::LeaseKeepAliveResponse&) override { refuse(); }
+  void lease_time_to_live(const client::LeaseTimeToLiveResponse&, bool) override { refuse(); }
+  void lease_list(const client::LeaseListResponse&) override { refuse(); }
   void members(const client::MemberListResponse& response) override { out_ << boxed(member_rows(response)); }
   void health(const std::vector<EndpointHealth>& endpoints) override { out_ << boxed(health_rows(endpoints)); }
   void status(const std::vector<EndpointStatus>& endpoints) override { out_ << boxed(status_rows(endpoints)); }
