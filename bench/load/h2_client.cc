@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "bench/load/h2_frames.h"
 
@@ -135,7 +136,19 @@ void H2Client::call(uint32_t slot, const std::string& path, std::string_view mes
   send_now(slot, path, message);
 }
 
+void H2Client::open(uint32_t index, const std::string& path) {
+  start(index, path);
+  slots_[index].open = true;
+}
+
+void H2Client::send(uint32_t index, std::string_view message) { append_message(slots_[index].stream, message, false); }
+
 void H2Client::send_now(uint32_t index, const std::string& path, std::string_view message) {
+  start(index, path);
+  append_message(slots_[index].stream, message, true);
+}
+
+void H2Client::start(uint32_t index, const std::string& path) {
   Slot& slot = slots_[index];
   const size_t mask = ring_.size() - 1;
   while (ring_[(next_stream_ >> 1) & mask] != kNone) next_stream_ += 2;  // passed over by the ring, a legal gap
@@ -153,17 +166,19 @@ void H2Client::send_now(uint32_t index, const std::string& path, std::string_vie
   append_frame_header(out_, first_word.size() + block.size(), kHeaders, kEndHeaders, slot.stream);
   out_ += first_word;
   out_ += block;
+}
 
+void H2Client::append_message(uint32_t stream, std::string_view message, bool last) {
   const size_t total = message.size() + 5;
   send_window_ -= static_cast<int64_t>(total);
   const size_t first = std::min(total, max_frame_);
-  append_frame_header(out_, first, kData, first == total ? kEndStream : 0, slot.stream);
+  append_frame_header(out_, first, kData, last && first == total ? kEndStream : 0, stream);
   out_ += '\0';
   append_u32(out_, static_cast<uint32_t>(message.size()));
   out_ += message.substr(0, first - 5);
   for (size_t sent = first; sent < total;) {
     const size_t piece = std::min(total - sent, max_frame_);
-    append_frame_header(out_, piece, kData, sent + piece == total ? kEndStream : 0, slot.stream);
+    append_frame_header(out_, piece, kData, last && sent + piece == total ? kEndStream : 0, stream);
     out_ += message.substr(sent - 5, piece);
     sent += piece;
   }
@@ -179,7 +194,7 @@ void H2Client::send_waiting() {
 
 bool H2Client::flush() {
   while (out_from_ < out_.size()) {
-    const ssize_t n = send(fd_, out_.data() + out_from_, out_.size() - out_from_, MSG_NOSIGNAL);
+    const ssize_t n = ::send(fd_, out_.data() + out_from_, out_.size() - out_from_, MSG_NOSIGNAL);
     if (n < 0) {
       if (errno == EAGAIN) return false;
       if (errno == EINTR) continue;
@@ -313,8 +328,35 @@ uint32_t H2Client::handle_data(const uint8_t* frame, size_t length) {
   }
   const uint32_t slot = slot_of(stream);
   if (slot == kNone) return kNone;
+  if (slots_[slot].open) {
+    slots_[slot].unacknowledged += length;
+    if (slots_[slot].unacknowledged >= kReopenAt) {
+      append_window_update(out_, stream, static_cast<uint32_t>(std::exchange(slots_[slot].unacknowledged, 0)));
+    }
+    take_messages(slot, std::string_view(reinterpret_cast<const char*>(payload), size));
+    return (flags & kEndStream) != 0 ? end(slot) : kNone;
+  }
   slots_[slot].body.append(reinterpret_cast<const char*>(payload), size);
   return (flags & kEndStream) != 0 ? end(slot) : kNone;
+}
+
+// Hands over the whole messages among what has come; the rest waits in the slot.
+void H2Client::take_messages(uint32_t index, std::string_view bytes) {
+  std::string& kept = slots_[index].body;
+  std::string joined;
+  if (!kept.empty()) {
+    joined = std::move(kept);
+    joined += bytes;
+    bytes = joined;
+    kept.clear();
+  }
+  while (bytes.size() >= 5) {
+    const size_t size = read_u32(reinterpret_cast<const uint8_t*>(bytes.data()) + 1);
+    if (bytes.size() < 5 + size) break;
+    on_message(index, bytes.substr(5, size));
+    bytes.remove_prefix(5 + size);
+  }
+  kept.assign(bytes);
 }
 
 uint32_t H2Client::handle_headers(const uint8_t* frame, size_t length) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -47,6 +48,12 @@ class H2Client {
   // A call on a free slot. `path` must outlive the connection. The message is copied; it is sent by flush().
   void call(uint32_t slot, const std::string& path, std::string_view message);
 
+  // A stream on a free slot that stays open in both directions: `on_message` gets what comes, one message at a time,
+  // while read() runs. For as little as fits the windows that a connection begins with.
+  void open(uint32_t slot, const std::string& path);
+  void send(uint32_t slot, std::string_view message);
+  std::function<void(uint32_t slot, std::string_view message)> on_message;
+
   // Sends what waits. True when all is sent; false when the socket is full: call again when it can be written.
   bool flush();
 
@@ -72,6 +79,8 @@ class H2Client {
     int grpc_status = kNoStatus;
     std::string message;
     std::string body;
+    bool open = false;  // a stream of messages
+    uint64_t unacknowledged = 0;
   };
   struct Waiting {  // a call that the peer's window has no room for yet
     uint32_t slot;
@@ -85,11 +94,14 @@ class H2Client {
   };
 
   void connect(const std::string& endpoint);
+  void start(uint32_t slot, const std::string& path);
   void send_now(uint32_t slot, const std::string& path, std::string_view message);
   const std::string& header_block(const std::string& path);
   void receive();
   const uint8_t* next_frame();
   uint32_t handle(const uint8_t* frame);  // the slot whose call ended, or kNone
+  void take_messages(uint32_t index, std::string_view bytes);
+  void append_message(uint32_t stream, std::string_view message, bool last);
   uint32_t handle_headers(const uint8_t* frame, size_t length);
   uint32_t handle_data(const uint8_t* frame, size_t length);
   void handle_settings(const uint8_t* frame, size_t length);

@@ -13,6 +13,7 @@
 
 #include "bench/load/h2_client.h"
 #include "bench/load/histogram.h"
+#include "bench/load/watch_load.h"
 #include "bench/load/workload.h"
 
 namespace kv::load {
@@ -30,6 +31,7 @@ struct Options {
   bool json = false;
   std::vector<int> server_pids;  // whose CPU time is measured too
   WorkloadOptions workload;
+  uint32_t watchers = 1000;
 };
 
 int64_t now_ns() {
@@ -223,7 +225,63 @@ void report(const Options& options, const Load& load) {
               us(static_cast<double>(latency.max_ns())));
 }
 
+// Watchers, and a writer whose puts in flight end when all their events have come.
+int run_watch(const Options& options, bool distinct) {
+  WatchLoadOptions watch;
+  watch.endpoints = options.endpoints;
+  watch.connections = options.connections;
+  watch.watchers = options.watchers;
+  watch.distinct = distinct;
+  watch.in_flight = options.in_flight;
+  watch.value_bytes = options.workload.value_bytes;
+  watch.seconds = options.seconds;
+  watch.warmup_s = options.warmup_s;
+  watch.patience_s = options.patience_s;
+  double cpu_from_s = 0;
+  const WatchLoadResult result = run_watch_load(watch, [&] { cpu_from_s = cpu_s(options.server_pids); });
+  const double server_cpu_s = cpu_s(options.server_pids) - cpu_from_s;
+  const LatencyHistogram& latency = result.latency;
+  const auto quantile_us = [&](double q) { return static_cast<double>(latency.quantile_ns(q)) / 1e3; };
+  const double rate = static_cast<double>(latency.count()) / result.seconds;
+  if (options.json) {
+    const nlohmann::json out = {{"kind", options.kind},
+                                {"endpoints", options.endpoints},
+                                {"connections", options.connections},
+                                {"in_flight", options.in_flight},
+                                {"watchers", options.watchers},
+                                {"value_bytes", options.workload.value_bytes},
+                                {"seconds", result.seconds},
+                                {"puts", result.puts},
+                                {"calls", latency.count()},
+                                {"calls_per_s", rate},
+                                {"server_cpu_s", server_cpu_s},
+                                {"latency_us",
+                                 {{"mean", latency.mean_ns() / 1e3},
+                                  {"p50", quantile_us(0.5)},
+                                  {"p90", quantile_us(0.9)},
+                                  {"p99", quantile_us(0.99)},
+                                  {"p99.9", quantile_us(0.999)},
+                                  {"max", static_cast<double>(latency.max_ns()) / 1e3}}}};
+    std::printf("%s\n", out.dump().c_str());
+    return 0;
+  }
+  std::printf("%s, %u watchers on %u streams, %u puts in flight: %.0f events/s, %.0f puts/s\n", options.kind.c_str(),
+              options.watchers, options.connections, options.in_flight, rate,
+              static_cast<double>(result.puts) / result.seconds);
+  std::printf("from put to event in us: mean %.0f, p50 %.0f, p90 %.0f, p99 %.0f, max %.0f\n", latency.mean_ns() / 1e3,
+              quantile_us(0.5), quantile_us(0.9), quantile_us(0.99), static_cast<double>(latency.max_ns()) / 1e3);
+  return 0;
+}
+
 int run(Options options) {
+  if (options.kind == "watch-prefix" || options.kind == "watch-keys") {
+    try {
+      return run_watch(options, options.kind == "watch-keys");
+    } catch (const std::exception& failure) {
+      std::fprintf(stderr, "kvd_load: %s\n", failure.what());
+      return 1;
+    }
+  }
   const auto kind = kind_of(options.kind);
   if (!kind) {
     std::fprintf(stderr, "kvd_load: no kind of load is called %s\n", options.kind.c_str());
@@ -263,7 +321,9 @@ int main(int argc, char** argv) {
   kv::load::Options options;
   CLI::App app{"Load on kvd or etcd: a fixed number of calls in flight, their rate and latencies"};
   app.add_option("kind", options.kind,
-                 "put, get (linearizable), sget (serializable), txn (compare and put), mixed, null")
+                 "put, get (linearizable), sget (serializable), txn (compare and put), mixed, null,\nwatch-prefix (all "
+                 "watchers on one prefix), "
+                 "watch-keys (each on a key of its own)")
       ->required();
   app.add_option("--endpoints", options.endpoints, "connections go to each in turn")->delimiter(',');
   app.add_option("--connections", options.connections)->check(CLI::Range(1, 4096));
@@ -272,6 +332,8 @@ int main(int argc, char** argv) {
   app.add_option("--warmup", options.warmup_s, "seconds of the same load before")->check(CLI::Range(0.0, 600.0));
   app.add_option("--keys", options.workload.keys, "how many different keys")->check(CLI::Range(1, 1000000000));
   app.add_flag("--sequential", options.workload.sequential, "each key in turn instead of random ones");
+  app.add_option("--watchers", options.watchers, "for watch-*: how many, on one stream per connection")
+      ->check(CLI::Range(1, 1000000));
   app.add_option("--key-bytes", options.workload.key_bytes)->check(CLI::Range(12, 126));
   app.add_option("--value-bytes", options.workload.value_bytes)->check(CLI::Range(0, 60000));
   app.add_option("--seed", options.workload.seed);
