@@ -1,6 +1,6 @@
 // The hub's way of the events: what is new for the synced watchers, and history for the others.
 #include <algorithm>
-#include <optional>
+#include <utility>
 
 #include "store/change_source.h"
 #include "store/watch_hub.h"
@@ -59,7 +59,10 @@ void WatchHub::deliver_up_to(int64_t upto) {
     }
     return;
   }
-  for (Group* const group : touched_) group->pending = nullptr;
+  for (Group* const group : touched_) {
+    group->pending = nullptr;
+    group->overflowed = false;
+  }
   touched_.clear();
   pending_bytes_ = 0;
   fail(streams, recent.ok() ? status : recent.status());
