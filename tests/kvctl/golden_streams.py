@@ -120,8 +120,8 @@ MASKS = [
     (rb'(?<="ID" : )[0-9]{16,}', b"N"),
     (rb'(?<="ID" : )[0-9a-f]{16}$', b"N"),
     (rb'(?<="TTL" : )35[0-9]{2}$', b"N"),
-    # The keys of locks and elections end with the lease's id, in the formats one after the other.
-    (rb"(lock|elect)([a-z-]*)/[0-9a-f]{16}", rb"\1\2/ID"),
+    # The keys of locks and elections end with the id of the lease, which %x leaves shorter now and then.
+    (rb"(lock|elect)([a-z-]*)/[0-9a-f]{8,16}", rb"\1\2/ID"),
     (rb'("lease":)[0-9]+', rb"\1N"),
     (rb'("Lease" : )[0-9]{10,}', rb"\1N"),
     (rb'"key":"(bG9jay|ZWxlY3)[^"]*"', rb'"key":"\1"'),
