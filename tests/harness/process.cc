@@ -42,7 +42,7 @@ ExitCode decode(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& argv, const std::string& log_path) {
+Process::Process(const std::vector<std::string>& argv, const std::string& log_path, std::optional<int> input) {
   const int log = open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   KV_CHECK(log >= 0, "can't open " + log_path);
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -50,7 +50,7 @@ Process::Process(const std::vector<std::string>& argv, const std::string& log_pa
   const pid_t parent = getpid();
   pid_ = fork();
   KV_CHECK(pid_ >= 0, std::string("fork: ") + std::strerror(errno));
-  if (pid_ == 0) become(words.data(), null, log, log, parent);
+  if (pid_ == 0) become(words.data(), input.value_or(null), log, log, parent);
   close(log);
   close(null);
 }

@@ -17,8 +17,9 @@ using ExitCode = int;
 // test goes away.
 class Process {
  public:
-  // `argv[0]` is looked up in $PATH. Both output streams are appended to `log_path`.
-  Process(const std::vector<std::string>& argv, const std::string& log_path);
+  // `argv[0]` is looked up in $PATH. Both output streams are appended to `log_path`. Standard input is empty, or
+  // what is written to `input`, a file descriptor that stays the caller's.
+  Process(const std::vector<std::string>& argv, const std::string& log_path, std::optional<int> input = {});
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

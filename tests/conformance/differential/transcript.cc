@@ -129,6 +129,8 @@ std::string mask_places(std::string text) {
       {std::regex(R"re("Version" : "[^"]+")re"), R"("Version" : "*")"},
       {std::regex(R"re("took":"[^"]+")re"), R"("took":"*")"},
       // what a lease has left
+      // keys of locks and elections end in the id of their session's lease
+      {std::regex(R"(/[0-9a-f]{12,16}\b)"), "/<session>"},
       {std::regex(R"(remaining\([0-9]+s\))"), "remaining(*)"},
       {std::regex(R"re("ttl":[1-9][0-9]*)re"), "\"ttl\":*"},
       {std::regex(R"re("Took" : [^\n]+)re"), R"("Took" : *)"},
@@ -189,6 +191,48 @@ std::string mask_names(std::string text, const Names& names) {
   return text;
 }
 
+std::string take_word(std::string& line) {
+  const size_t end = std::min(line.find(' '), line.size());
+  const std::string word = line.substr(0, end);
+  line.erase(0, line.find_first_not_of(' ', end));
+  return word;
+}
+
+Command parse_line(std::string line, int number) {
+  using Kind = Command::Kind;
+  const auto refuse = [&](const std::string& why) {
+    return std::runtime_error("line " + std::to_string(number) + ": " + why);
+  };
+  Command command;
+  command.text = line;
+  const std::string mark = take_word(line);
+  std::string count;
+  if (mark == "$" || mark == "$sorted") {
+    command.sorted = mark == "$sorted";
+  } else if (mark == "$until") {
+    command.kind = Kind::kUntil;
+    count = take_word(line);
+  } else if (mark.size() > 1 && std::string("&><!").find(mark[0]) != std::string::npos) {
+    command.name = mark.substr(1);
+    command.kind = mark[0] == '&' ? Kind::kStart : mark[0] == '>' ? Kind::kSend : Kind::kInterrupt;
+    if (mark[0] == '<') {
+      count = take_word(line);
+      command.kind = count == "end" ? Kind::kEnd : Kind::kLines;
+    }
+  } else {
+    throw refuse("neither a command nor a comment: " + command.text);
+  }
+  if (command.kind == Kind::kUntil || command.kind == Kind::kLines) {
+    if (count.empty() || count.find_first_not_of("0123456789") != std::string::npos) throw refuse("no number of lines");
+    command.lines = std::stoi(count);
+  }
+  command.words = split_words(line, number);
+  const bool wants_words = command.kind == Kind::kRun || command.kind == Kind::kUntil || command.kind == Kind::kStart ||
+                           command.kind == Kind::kSend;
+  if (command.words.empty() == wants_words) throw refuse("an empty command, or words that mean nothing");
+  return command;
+}
+
 }  // namespace
 
 std::vector<Command> parse_transcript(const std::string& text) {
@@ -198,19 +242,10 @@ std::vector<Command> parse_transcript(const std::string& text) {
     const int number = static_cast<int>(i) + 1;
     std::string line = lines[i];
     if (line.empty() || line[0] == '#') continue;
-    Command command{.line = number, .sorted = false, .words = {}, .input = {}};
-    if (starts_with(line, "$sorted ")) {
-      command.sorted = true;
-      line.erase(0, 8);
-    } else if (starts_with(line, "$ ")) {
-      line.erase(0, 2);
-    } else {
-      throw std::runtime_error("line " + std::to_string(number) + ": neither a command nor a comment: " + line);
-    }
     const bool has_input = line.size() > 6 && line.compare(line.size() - 6, 6, " <<END") == 0;
     if (has_input) line.erase(line.size() - 6);
-    command.words = split_words(line, number);
-    if (command.words.empty()) throw std::runtime_error("line " + std::to_string(number) + ": an empty command");
+    Command command = parse_line(line, number);
+    command.line = number;
     if (has_input) {
       for (++i; i < lines.size() && lines[i] != "END"; ++i) command.input += lines[i] + "\n";
       if (i == lines.size()) throw std::runtime_error("line " + std::to_string(number) + ": no END");
@@ -238,7 +273,8 @@ Names names_of(harness::Cluster& cluster) {
   return names;
 }
 
-std::string play(const Command& command, const std::string& program, harness::Cluster& cluster, Names& names) {
+std::vector<std::string> argv_of(const Command& command, const std::string& program, harness::Cluster& cluster,
+                                 const Names& names) {
   std::vector<std::string> argv = {program};
   for (std::string word : command.words) {
     word = with_leases(word, names);
@@ -249,21 +285,26 @@ std::string play(const Command& command, const std::string& program, harness::Cl
   }
   const bool has_endpoints = std::find(argv.begin(), argv.end(), "--endpoints") != argv.end();
   if (!has_endpoints) argv.insert(argv.begin() + 1, "--endpoints=" + cluster.endpoint(0));
-  const harness::Output output = harness::run(argv, with_leases(command.input, names), {"ETCDCTL_API=3"});
+  return argv;
+}
 
-  if (command.words.size() > 1 && command.words[0] == "lease" && command.words[1] == "grant")
-    name_lease(output.out, names);
+std::string masked(const Command& command, const std::string& output, const Names& names) {
   const std::string format = write_out(command);
-  std::string out = output.out;
-  if (format == "protobuf") out = decode_protobuf(command, out);
+  std::string out = format == "protobuf" ? decode_protobuf(command, output) : output;
   out = mask_places(mask_names(out, names));
   if (format == "table") out = mask_table(out);
-  std::string err = mask_places(mask_names(output.err, names));
-  if (command.sorted) {
-    out = sorted_lines(out);
-    err = sorted_lines(err);
+  return command.sorted ? sorted_lines(out) : out;
+}
+
+std::string play(const Command& command, const std::string& program, harness::Cluster& cluster, Names& names) {
+  const std::vector<std::string> argv = argv_of(command, program, cluster, names);
+  const harness::Output output = harness::run(argv, with_leases(command.input, names), {"ETCDCTL_API=3"});
+  if (command.words.size() > 1 && command.words[0] == "lease" && command.words[1] == "grant") {
+    name_lease(output.out, names);
   }
-  std::string answer = out;
+  std::string answer = masked(command, output.out, names);
+  std::string err = mask_places(mask_names(output.err, names));
+  if (command.sorted) err = sorted_lines(err);
   if (!err.empty()) answer += "[standard error]\n" + err;
   if (output.exit != 0) answer += "[exit " + std::to_string(output.exit) + "]\n";
   return answer;

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "conformance/differential/pair.h"
-#include "conformance/differential/transcript.h"
+#include "conformance/differential/player.h"
 
 namespace kv::differential {
 namespace {
@@ -20,12 +20,6 @@ struct Options {
   bool show = false;
 };
 
-std::string words_of(const Command& command) {
-  std::string line;
-  for (const std::string& word : command.words) line += " " + word;
-  return line;
-}
-
 int run_file(const Options& options, const std::string& path) {
   std::ifstream in(path);
   std::stringstream text;
@@ -35,18 +29,18 @@ int run_file(const Options& options, const std::string& path) {
   if (commands.empty()) throw std::runtime_error(path + " holds no command");
 
   Pair pair(options.pair);
-  Names names_a = names_of(pair.a());
-  Names names_b = names_of(pair.b());
+  Player player_a(options.ctl_a, pair.a());
+  Player player_b(options.ctl_b, pair.b());
   int different = 0;
   for (const Command& command : commands) {
-    const std::string a = play(command, options.ctl_a, pair.a(), names_a);
-    std::string b = play(command, options.ctl_b, pair.b(), names_b);
+    const std::string a = player_a.play(command);
+    std::string b = player_b.play(command);
     if (options.plant && command.line == commands.back().line) b += " ";
-    if (options.show) std::printf("$%s\n%s", words_of(command).c_str(), a.c_str());
+    if (options.show) std::printf("%s\n%s", command.text.c_str(), a.c_str());
     if (a == b) continue;
     ++different;
-    std::printf("%s:%d: MISMATCH\n$%s\n---- a\n%s---- b\n%s----\n", path.c_str(), command.line,
-                words_of(command).c_str(), a.c_str(), b.c_str());
+    std::printf("%s:%d: MISMATCH\n%s\n---- a\n%s---- b\n%s----\n", path.c_str(), command.line, command.text.c_str(),
+                a.c_str(), b.c_str());
   }
   std::printf("%s: %zu commands, %d with a difference\n", path.c_str(), commands.size(), different);
   return different;
