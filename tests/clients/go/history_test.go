@@ -166,6 +166,9 @@ func stormRegisters(t *testing.T, s *storm) {
 			t.Log(o)
 		}
 	}
+	if result == porcupine.Unknown {
+		t.Error("the history could not be checked within 60 s")
+	}
 	unknown := 0
 	for _, o := range history {
 		if !o.known {

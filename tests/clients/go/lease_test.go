@@ -150,7 +150,7 @@ func TestLease_within_a_transaction(t *testing.T) {
 func TestLease_expires_and_takes_its_keys(t *testing.T) {
 	t.Parallel()
 	client, ctx, prefix := connect(t), bounded(t), prefixOf(t)
-	const seconds = 2
+	const seconds = 4
 	watch := watching(t, ctx, client, prefix, clientv3.WithPrefix())
 	lease := grant(t, ctx, client, seconds)
 	for _, key := range []string{"a", "b"} {
@@ -180,7 +180,7 @@ func TestLease_expires_and_takes_its_keys(t *testing.T) {
 func TestLease_lives_as_long_as_it_is_kept(t *testing.T) {
 	t.Parallel()
 	ctx, prefix := bounded(t), prefixOf(t)
-	const seconds = 2
+	const seconds = 4
 	// Kept through each member: only the leader can renew it, the others must forward.
 	var keeping []<-chan *clientv3.LeaseKeepAliveResponse
 	var leases []clientv3.LeaseID

@@ -59,9 +59,10 @@ func TestMutex_is_held_by_one_at_a_time_in_the_order_of_asking(t *testing.T) {
 	}
 	order := make(chan int, waiters)
 	client := connect(t)
+	var group sync.WaitGroup
 	for i := range waiters {
 		mutex := concurrency.NewMutex(session(t, connect(t, i%3)), prefix+"lock")
-		go func() {
+		group.Go(func() {
 			if err := mutex.Lock(ctx); err != nil {
 				t.Error(err)
 				return
@@ -70,7 +71,7 @@ func TestMutex_is_held_by_one_at_a_time_in_the_order_of_asking(t *testing.T) {
 			if err := mutex.Unlock(ctx); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		eventually(t, "the next stands in the queue", func() bool {
 			return get(t, ctx, client, prefix+"lock/", clientv3.WithPrefix()).Count == int64(i)+2
 		})
@@ -84,8 +85,14 @@ func TestMutex_is_held_by_one_at_a_time_in_the_order_of_asking(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want := range waiters {
-		equal(t, "next in turn", <-order, want)
+		select {
+		case next := <-order:
+			equal(t, "next in turn", next, want)
+		case <-ctx.Done():
+			t.Fatal("nobody gets the lock that was given back")
+		}
 	}
+	group.Wait()
 }
 
 func TestMutex_TryLock_and_its_errors(t *testing.T) {

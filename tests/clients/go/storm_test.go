@@ -25,7 +25,7 @@ type storm struct {
 // How often the leader is hurt, and how long a call may take before its outcome counts as unknown.
 const (
 	shortRounds = 4
-	longRounds  = 60
+	longRounds  = 50
 	callTimeout = 3 * time.Second
 )
 
