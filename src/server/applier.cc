@@ -1,6 +1,7 @@
 #include "server/applier.h"
 
 #include <google/protobuf/arena.h>
+#include <google/protobuf/io/coded_stream.h>
 
 #include "base/log.h"
 #include "kvdpb/command.pb.h"
@@ -16,6 +17,16 @@ using kvdpb::Command;
 // Entries of one apply() that may share a store batch, so that a follower that catches up works in large steps
 // and still in bounded memory.
 constexpr size_t kMaxBatchBytes = 4 << 20;
+
+// Doors let in messages that are nested as deep as protobuf parses by itself (100). Here they stand inside of two more,
+// so the deepest of them need a larger limit; without it a transaction of 49 levels would stop every member.
+bool parse(const std::string& bytes, kvdpb::Batch* out) {
+  if (out->ParseFromString(bytes)) return true;
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                            static_cast<int>(bytes.size()));
+  in.SetRecursionLimit(110);
+  return out->ParseFromCodedStream(&in) && in.ConsumedEntireMessage();
+}
 
 void apply_member_attributes(const store::Store& store, const kvdpb::MemberAttributes& attributes,
                              store::ApplyBatch& batch) {
@@ -182,7 +193,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
     }
     if (e->entry.type != raft::EntryType::kCommand) continue;
     auto* commands = Arena::CreateMessage<kvdpb::Batch>(&arena);
-    if (!commands->ParseFromString(*e->entry.data))
+    if (!parse(*e->entry.data, commands))
       return {Code::kDataLoss, "log entry " + to_string(e->entry.index) + " does not hold a batch of commands"};
     for (const Command& command : commands->commands()) {
       if (!known_command(command))

@@ -87,6 +87,21 @@ TEST_F(ApplierTest, Entries_applied_before_are_skipped) {
   EXPECT_EQ(store_->revision(), revision + 1);
 }
 
+TEST_F(ApplierTest, What_the_doors_let_in_is_never_too_deep_to_be_applied) {
+  kvdpb::Command command;
+  command.set_origin(kOther);
+  auto* txn = command.mutable_txn();
+  for (int level = 0; level < 49; ++level) txn = txn->add_success()->mutable_request_txn();
+  *txn->add_success()->mutable_request_put() = put_command(kOther, 1, "deep").put();
+  etcdserverpb::TxnRequest parsed;
+  ASSERT_TRUE(parsed.ParseFromString(command.txn().SerializeAsString())) << "the door lets it in";
+  kvdpb::Batch batch;
+  *batch.add_commands() = command;
+  ASSERT_FALSE(batch.ParseFromString(batch.SerializeAsString())) << "or this test tests nothing";
+  EXPECT_TRUE(applier_->apply({entry_of(1, {command})}).ok());
+  EXPECT_EQ(store_->applied_index(), 1u);
+}
+
 TEST_F(ApplierTest, An_entry_that_is_no_batch_stops_the_member) {
   CommittedEntry damaged = noop(1);
   damaged.entry.type = raft::EntryType::kCommand;
