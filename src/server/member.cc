@@ -24,6 +24,7 @@
 #include "server/lease_calls.h"
 #include "server/membership.h"
 #include "server/peer_calls.h"
+#include "server/range_stream.h"
 #include "server/transfers.h"
 
 namespace kv::server {
@@ -160,6 +161,26 @@ class LocalMember final : public Member {
       if (!status.ok()) return done(status, {});
       serve_range(*request, done);
     });
+  }
+
+  void range_stream(CallPtr call, std::unique_ptr<RangeRequest> request,
+                    std::shared_ptr<Sink<RangeStreamResponse>> sink) override {
+    if (Status bad = store::check_stream(*request); !bad.ok()) return sink->finish(std::move(bad));
+    if (Status refused = require_leader(*call); !refused.ok()) return sink->finish(std::move(refused));
+    CallContext& context = *call;
+    const bool serializable = request->serializable();
+    auto serve = [this, call = std::move(call), request = std::move(request),
+                  sink = std::move(sink)](const Status& ready) mutable {
+      if (!ready.ok()) return sink->finish(ready);
+      auto cursor = store_->open_range(*request);
+      if (!cursor.ok()) return sink->finish(cursor.status());
+      run_range_stream(
+          std::move(call), *std::move(cursor),
+          {.piece_bytes = options_.max_request_bytes, .fill = [this](ResponseHeader* header) { fill(header); }},
+          std::move(sink));
+    };
+    if (serializable) return serve(Status());
+    read_then_post(context, std::move(serve));
   }
 
   void put(CallPtr call, std::unique_ptr<PutRequest> request, Done<PutResponse> done) override {

@@ -41,6 +41,9 @@ class Member {
   using Call = void(CallPtr, std::unique_ptr<Request>, Done<Response>);
 
   virtual Call<etcdserverpb::RangeRequest, etcdserverpb::RangeResponse> range = 0;
+  // A Range in pieces of one state; the last one has the header, `more` and `count`. `sink` is finished exactly once.
+  virtual void range_stream(CallPtr call, std::unique_ptr<etcdserverpb::RangeRequest> request,
+                            std::shared_ptr<Sink<etcdserverpb::RangeStreamResponse>> sink) = 0;
   virtual Call<etcdserverpb::PutRequest, etcdserverpb::PutResponse> put = 0;
   virtual Call<etcdserverpb::DeleteRangeRequest, etcdserverpb::DeleteRangeResponse> delete_range = 0;
   virtual Call<etcdserverpb::TxnRequest, etcdserverpb::TxnResponse> txn = 0;

@@ -124,6 +124,19 @@ Status check(const RangeRequest& request) {
   return {};
 }
 
+Status check_stream(const RangeRequest& request) {
+  KV_RETURN_IF_ERROR(check(request));
+  if (request.sort_order() != RangeRequest::NONE &&
+      !(request.sort_target() == RangeRequest::KEY && request.sort_order() == RangeRequest::ASCEND)) {
+    return {Code::kUnimplemented, "RangeStream does not support custom sort orders"};
+  }
+  if (request.min_mod_revision() != 0 || request.max_mod_revision() != 0 || request.min_create_revision() != 0 ||
+      request.max_create_revision() != 0) {
+    return {Code::kUnimplemented, "RangeStream does not support revision filters"};
+  }
+  return {};
+}
+
 Status check(const etcdserverpb::PutRequest& request) {
   if (request.key().empty()) return no_key();
   if (request.ignore_value() && !request.value().empty()) {

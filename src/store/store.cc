@@ -11,6 +11,7 @@
 #include "store/housekeeper.h"
 #include "store/leases.h"
 #include "store/range.h"
+#include "store/range_cursor.h"
 #include "store/view.h"
 
 namespace kv::store {
@@ -109,6 +110,10 @@ class RocksStore final : public Store, public Batch::Listener {
     }
     CommittedView view(*database_, recent_, counts_, published_, true);
     return answer_range(view, view.current(), view.compact_revision(), request, response);
+  }
+
+  Result<std::unique_ptr<RangeCursor>> open_range(const etcdserverpb::RangeRequest& request) const override {
+    return make_range_cursor(std::make_unique<CommittedView>(*database_, recent_, counts_, published_, true), request);
   }
 
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const override {

@@ -90,6 +90,8 @@ class ApplyBatch {
 // Checks that need no state, made before a command is proposed, with etcd's errors and etcd's order of them.
 // max_txn_ops: etcd's --max-txn-ops.
 Status check(const etcdserverpb::RangeRequest& request);
+// The same for a Range in pieces, which has no order but that of keys and no filters.
+Status check_stream(const etcdserverpb::RangeRequest& request);
 Status check(const etcdserverpb::PutRequest& request);
 Status check(const etcdserverpb::DeleteRangeRequest& request);
 Status check(const etcdserverpb::TxnRequest& request, size_t max_txn_ops);
@@ -124,6 +126,18 @@ class CommitListener {
 
 class ChangeSource;
 
+// A Range that is answered in pieces, all from the state as it was when the cursor was opened, which is kept as long as
+// the cursor lives: however much is written or compacted meanwhile, the pieces together are that one Range. One thread
+// at a time; must not outlive the store.
+class RangeCursor {
+ public:
+  virtual ~RangeCursor() = default;
+  // The next at most `max_keys` keys (1 or more), and no further key once their keys and values have `max_bytes`. The
+  // last piece, and no other, has header.revision, `more` and `count`; then it is done().
+  virtual Status next(int64_t max_keys, size_t max_bytes, etcdserverpb::RangeResponse* piece) = 0;
+  virtual bool done() const = 0;
+};
+
 class Store {
  public:
   // DataLoss when the files are damaged, Unavailable when another process holds them.
@@ -144,6 +158,9 @@ class Store {
   // etcd's Range at the present state. OutOfRange "etcdserver: mvcc: required revision has been compacted" /
   // "etcdserver: mvcc: required revision is a future revision". Sets header.revision.
   virtual Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const = 0;
+
+  // etcd's RangeStream at the present state, for a request that has passed check_stream(). Errors as range().
+  virtual Result<std::unique_ptr<RangeCursor>> open_range(const etcdserverpb::RangeRequest& request) const = 0;
 
   // A transaction that is_read_only(), at the present state, from one snapshot.
   virtual Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const = 0;

@@ -1,11 +1,24 @@
 #include "api/services/services.h"
 
+#include "api/services/stream_sink.h"
+
 namespace kv::api {
 
 using server::Member;
 
 void add_kv(CallTable& table, Member& member) {
   table.add(member_row("/etcdserverpb.KV/Range", Right::kKeys, member, &Member::range));
+  table.add(stream_row<etcdserverpb::RangeRequest, etcdserverpb::RangeStreamResponse>(
+      "/etcdserverpb.KV/RangeStream", Kind::kServerStream, Right::kKeys,
+      [&member](std::shared_ptr<ServerStream> stream) {
+        ServerStream& in = *stream;
+        in.on_request = [&member, stream = std::move(stream)](MessagePtr request) {
+          member.range_stream(
+              stream->call(),
+              std::unique_ptr<etcdserverpb::RangeRequest>(static_cast<etcdserverpb::RangeRequest*>(request.release())),
+              std::make_shared<StreamSink<etcdserverpb::RangeStreamResponse>>(stream));
+        };
+      }));
   table.add(member_row("/etcdserverpb.KV/Put", Right::kKeys, member, &Member::put));
   table.add(member_row("/etcdserverpb.KV/DeleteRange", Right::kKeys, member, &Member::delete_range));
   table.add(member_row("/etcdserverpb.KV/Txn", Right::kKeys, member, &Member::txn));
