@@ -1,6 +1,7 @@
 #include "conformance/differential/pair.h"
 
 #include "conformance/differential/differences.h"
+#include "conformance/differential/json_exchange.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -26,10 +27,14 @@ Pair::Pair(PairOptions options) : options_(std::move(options)) {
   need_ready(*b_, options_.b);
 }
 
+Answer Pair::ask_one(harness::Cluster& cluster, int member, size_t step, const Request& request) {
+  return options_.json ? ask_json(cluster.endpoint(member), request, step) : ask(cluster.client(member), request);
+}
+
 std::optional<Mismatch> Pair::ask_both(size_t step, const Request& request) {
   const int member = static_cast<int>(step % static_cast<size_t>(options_.members));
-  last_ = ask(a_->client(member), request);
-  Answer b = ask(b_->client(member), request);
+  last_ = ask_one(*a_, member, step, request);
+  Answer b = ask_one(*b_, member, step, request);
   if (plant) plant(request, b);
   if (last_ != b) {
     const std::string reason = excuse(request, last_, b);

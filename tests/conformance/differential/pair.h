@@ -17,6 +17,7 @@ struct PairOptions {
   std::string a = "etcd";  // the oracle's program
   std::string b = {};      // the program under test
   int members = 1;
+  bool json = false;  // ask through the JSON gateways instead of gRPC
 };
 
 struct Mismatch {
@@ -48,6 +49,8 @@ class Pair {
   std::function<void(const Request&, Answer&)> plant;
 
  private:
+  Answer ask_one(harness::Cluster& cluster, int member, size_t step, const Request& request);
+
   PairOptions options_;
   std::unique_ptr<harness::Cluster> a_;
   std::unique_ptr<harness::Cluster> b_;
