@@ -116,6 +116,15 @@ TEST(Config, Lists_in_the_file_are_lists) {
   EXPECT_EQ(parsed->config.server.listen_urls.size(), 2u);
 }
 
+TEST(Config, Who_may_ask_by_plain_http_is_a_list_each) {
+  const auto parsed = parse_args({"--cors=http://a, http://b,", "--host-whitelist", "kv.example"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status().text();
+  EXPECT_EQ(parsed->config.server.cors, (std::vector<std::string>{"http://a", "http://b"}));
+  EXPECT_EQ(parsed->config.server.host_whitelist, std::vector<std::string>{"kv.example"});
+  EXPECT_EQ(parse_args({})->config.server.cors, std::vector<std::string>{"*"});
+  EXPECT_EQ(parse_args({})->config.server.host_whitelist, std::vector<std::string>{"*"});
+}
+
 TEST(Config, Help_lists_every_flag) {
   const auto parsed = parse_args({"--help"});
   ASSERT_TRUE(parsed.ok());
