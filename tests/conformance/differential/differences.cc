@@ -32,6 +32,25 @@ std::vector<Difference> known_differences() {
   return all;
 }
 
+std::vector<GatewayDifference> known_gateway_differences() {
+  const std::string by_json = "etcd 3.4's gateway (grpc-gateway 1) says it in plain text, newer ones (2) in JSON";
+  const std::string plain = "text/plain";
+  const std::string json = "application/json";
+  return {
+      {"unknown path", by_json, "POST", "/v3/nope", "{}", "404 " + plain, "404 " + json},
+      {"wrong method", "etcd 3.4 answers 405, newer ones 501", "GET", "/v3/kv/range", "", "405 " + plain,
+       "501 " + json},
+      {"failed precondition", "etcd 3.4 answers 412, newer ones 400", "POST", "/v3/maintenance/transfer-leadership",
+       R"({"targetID":"12345"})", "412 " + json, "400 " + json},
+      {"a name that comes twice", "etcd 3.4 takes the last, newer ones refuse it", "POST", "/v3/kv/range",
+       R"({"key":"YQ==","limit":1,"limit":2})", "200 " + json, "400 " + json},
+      {"base64 without its padding", "etcd 3.4 refuses it, newer ones take it", "POST", "/v3/kv/range",
+       R"({"key":"YQ"})", "400 " + json, "200 " + json},
+      {"base64 of the URL alphabet", "etcd 3.4 refuses it, newer ones take it", "POST", "/v3/kv/range",
+       R"({"key":"-_8="})", "400 " + json, "200 " + json},
+  };
+}
+
 std::string excuse(const Request& request, const Answer& a, const Answer& b) {
   const auto one_of = [](const Answer& answer, std::initializer_list<const char*> texts) {
     return answer.code != grpc::StatusCode::OK && std::find(texts.begin(), texts.end(), answer.message) != texts.end();

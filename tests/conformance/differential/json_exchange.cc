@@ -37,6 +37,17 @@ std::string talk(const std::string& endpoint, const std::string& request) {
   return out;
 }
 
+std::string http_request(const std::string& method, const std::string& path, const std::string& body) {
+  return method + " " + path +
+         " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
+}
+
+std::string in_lower_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
 // The content of chunks; what follows the last one are trailers.
 std::string unchunked(const std::string& body) {
   std::string out;
@@ -78,10 +89,8 @@ std::string write_request(const Request& request, uint64_t variant) {
 }  // namespace
 
 Answer ask_json(const std::string& endpoint, const Request& request, uint64_t variant) {
-  const std::string body = write_request(request, variant);
-  const std::string all = talk(endpoint, std::string("POST ") + kPaths[request.index()] +
-                                             " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
-                                             std::to_string(body.size()) + "\r\n\r\n" + body);
+  const std::string all =
+      talk(endpoint, http_request("POST", kPaths[request.index()], write_request(request, variant)));
   Answer answer{.code = grpc::StatusCode::UNKNOWN};
   const size_t end = all.find("\r\n\r\n");
   if (!all.starts_with("HTTP/1.1 ") || end == std::string::npos) {
@@ -89,8 +98,7 @@ Answer ask_json(const std::string& endpoint, const Request& request, uint64_t va
     return answer;
   }
   const std::string status = all.substr(9, 3);
-  std::string head = all.substr(0, end);
-  for (char& c : head) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string head = in_lower_case(all.substr(0, end));
   const bool chunked = head.find("transfer-encoding: chunked") != std::string::npos;
   const std::string content = chunked ? unchunked(all.substr(end + 4)) : all.substr(end + 4);
   Json json = Json::parse(content, nullptr, false);
@@ -109,6 +117,18 @@ Answer ask_json(const std::string& endpoint, const Request& request, uint64_t va
   answer.message = json.value("message", "");
   answer.response = "HTTP " + status + (json.value("error", "") == answer.message ? "" : ", another \"error\"");
   return answer;
+}
+
+std::string ask_http(const std::string& endpoint, const std::string& method, const std::string& path,
+                     const std::string& body) {
+  const std::string all = talk(endpoint, http_request(method, path, body));
+  const std::string head = in_lower_case(all.substr(0, all.find("\r\n\r\n")));
+  if (!head.starts_with("http/1.1 ")) return "";
+  static const std::string kType = "\r\ncontent-type: ";
+  const size_t type = head.find(kType);
+  if (type == std::string::npos) return head.substr(9, 3);
+  const size_t from = type + kType.size();
+  return head.substr(9, 3) + " " + head.substr(from, head.find_first_of(";\r", from) - from);
 }
 
 }  // namespace kv::differential

@@ -12,4 +12,8 @@ namespace kv::differential {
 // body as it came, order of fields included, with ids and raft term masked.
 Answer ask_json(const std::string& endpoint, const Request& request, uint64_t variant);
 
+// "404 application/json": status and type of content of the answer to any request; empty when there is none.
+std::string ask_http(const std::string& endpoint, const std::string& method, const std::string& path,
+                     const std::string& body);
+
 }  // namespace kv::differential
