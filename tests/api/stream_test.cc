@@ -63,6 +63,33 @@ TEST_F(StreamTest, The_status_comes_after_all_messages) {
   EXPECT_EQ(reply.grpc_message(), "etcdserver: mvcc: required revision has been compacted");
 }
 
+TEST_F(StreamTest, A_message_in_two_pieces_arrives_as_if_it_had_been_written_whole) {
+  start();
+  RawHttp2 client(port());
+  const auto opened = open(client);
+  size_t messages = 0;
+  std::string expected;
+  for (const size_t size : {0, 10, 1000, 5000, 40000}) {
+    const auto message = stream_response(size);
+    const auto bytes = std::make_shared<const std::string>(message.SerializeAsString());
+    for (const size_t own : {size_t{0}, bytes->size() / 3, bytes->size()}) {
+      const std::string_view whole = *bytes;
+      EXPECT_TRUE(opened->stream->write_encoded(message, whole.substr(0, own), bytes, whole.substr(own)));
+      for (const unsigned shift : {32U, 24U, 16U, 8U, 0U}) {
+        expected += static_cast<char>(static_cast<uint64_t>(whole.size()) >> shift);
+      }
+      expected += whole;
+      ++messages;
+    }
+  }
+  opened->stream->finish(Status::ok_status());
+  EXPECT_FALSE(opened->stream->write_encoded(stream_response(1), "", nullptr, "")) << "after the end";
+  const Reply reply = client.read_reply(1);
+  EXPECT_EQ(messages_in(reply.body), messages);
+  EXPECT_EQ(reply.body, expected);
+  EXPECT_EQ(opened->stream->queued_bytes(), 0U);
+}
+
 TEST_F(StreamTest, A_writer_sees_what_is_queued_and_goes_on_when_it_has_drained) {
   start();
   RawHttp2 client(port(), setting(4, 0));  // no window: nothing can go out
