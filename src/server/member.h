@@ -72,6 +72,8 @@ class Member {
   virtual uint64_t id() const = 0;
   virtual uint64_t cluster_id() const = 0;
   virtual uint64_t leader() const = 0;  // 0: none known
+  // For streams that ask for a leader (CallContext::has_leader): tells when there has been none for a while.
+  virtual Leaderless& leaderless() = 0;
   virtual std::string cluster_version() const = 0;
   // Ok when it would answer a linearizable read now: asks a quorum, unless `serializable`.
   virtual void check_health(bool serializable, std::function<void(Status)> done) = 0;

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "api/services/services.h"
+#include "server/errors.h"
 
 namespace kv::api {
 namespace {
@@ -21,6 +22,13 @@ class KeepAliveStream : public std::enable_shared_from_this<KeepAliveStream> {
   KeepAliveStream(Member& member, std::shared_ptr<ServerStream> stream) : member_(member), stream_(std::move(stream)) {}
 
   void start() {
+    // As etcd does: a client that asked for it does not stay with a member that is cut off.
+    if (stream_->call()->has_leader) {
+      if (member_.leader() == 0) return stream_->finish(server::errors::no_leader());
+      leaderless_ = member_.leaderless().when_lost([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->end(server::errors::no_leader());
+      });
+    }
     stream_->on_request = [self = shared_from_this()](MessagePtr request) { self->request(std::move(request)); };
     stream_->on_half_close = [self = shared_from_this()] { self->half_close(); };
     stream_->on_cancel = [self = shared_from_this()] { self->cancel(); };
@@ -119,9 +127,17 @@ class KeepAliveStream : public std::enable_shared_from_this<KeepAliveStream> {
     const std::lock_guard lock(mutex_);
     over_ = true;
   }
+  void end(const Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(over_, true)) return;
+    }
+    stream_->finish(status);
+  }
 
   Member& member_;
   const std::shared_ptr<ServerStream> stream_;
+  server::Leaderless::Registration leaderless_;
 
   std::mutex mutex_;  // guards all below
   std::deque<Slot> slots_;
