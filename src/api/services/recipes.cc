@@ -1,24 +1,10 @@
 // The Lock and Election services.
 #include "api/services/recipes.h"
 
+#include "api/services/stream_sink.h"
+
 namespace kv::api {
 namespace {
-
-// A stream's sending half, for a handler that knows no doors.
-template <typename Response>
-class StreamSink final : public Sink<Response> {
- public:
-  explicit StreamSink(std::shared_ptr<ServerStream> stream) : stream_(std::move(stream)) {}
-  bool write(const Response& response) override { return stream_->write(response); }
-  void finish(Status status) override { stream_->finish(std::move(status)); }
-  size_t queued_bytes() const override { return stream_->queued_bytes(); }
-  void on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) override {
-    stream_->on_drained(below_bytes, std::move(ready));
-  }
-
- private:
-  const std::shared_ptr<ServerStream> stream_;
-};
 
 // The row of a unary call that a method of `service` answers.
 template <typename Service, typename Request, typename Response>
