@@ -169,7 +169,7 @@ TEST_P(ClientLease, Hanging_member_is_left_for_another) {
   servers.cluster.process(hangs).signal(SIGCONT);
 }
 
-INSTANTIATE_TEST_SUITE_P(Servers, ClientLease, kinds());
+INSTANTIATE_TEST_SUITE_P(Servers, ClientLease, kinds(), [](const auto& i) { return i.param; });
 
 }  // namespace
 }  // namespace kv::client

@@ -257,7 +257,7 @@ TEST_P(ClientRecipes, Closed_session_frees_at_once) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Servers, ClientRecipes, kinds());
+INSTANTIATE_TEST_SUITE_P(Servers, ClientRecipes, kinds(), [](const auto& i) { return i.param; });
 
 }  // namespace
 }  // namespace kv::client

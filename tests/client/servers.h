@@ -15,8 +15,11 @@ namespace kv::client {
 
 inline std::string binary_of(const std::string& kind) { return kind == "kvd" ? KVD_BINARY : "etcd"; }
 
-// The kinds that serve watches and leases.
-inline auto kinds() { return testing::Values("etcd"); }
+inline auto kinds() {
+  std::vector<std::string> kinds = {"etcd"};
+  if (!std::string(KVD_BINARY).empty()) kinds.push_back("kvd");
+  return testing::ValuesIn(kinds);
+}
 
 inline std::unique_ptr<Client> connect(std::vector<std::string> endpoints) {
   ClientOptions options;

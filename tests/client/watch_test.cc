@@ -294,7 +294,7 @@ TEST_P(ClientWatch, Killed_leaders_lose_and_double_nothing) {
   EXPECT_TRUE(acknowledged.empty()) << acknowledged.size() << " acknowledged puts were not seen";
 }
 
-INSTANTIATE_TEST_SUITE_P(Servers, ClientWatch, kinds());
+INSTANTIATE_TEST_SUITE_P(Servers, ClientWatch, kinds(), [](const auto& i) { return i.param; });
 
 }  // namespace
 }  // namespace kv::client
