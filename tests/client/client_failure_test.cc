@@ -245,9 +245,22 @@ TEST(ClientFailure, Read_that_stays_unavailable_gives_the_servers_words) {
   FakeMember member("m");
   member.behaviour = [](grpc::ServerContext&) { return unavailable("etcdserver: no leader"); };
   auto client = client_for({member.endpoint()});
-  const auto got = client->get("k", {}, {.timeout = milliseconds(300)});
+  const auto got = client->get("k", {}, {.timeout = milliseconds(2000)});
   EXPECT_EQ(got.status(), Status(Code::kUnavailable, "etcdserver: no leader"));
   EXPECT_GT(member.reads, 3);
+}
+
+TEST(ClientFailure, Read_whose_repetition_is_cut_off_gives_the_servers_words) {
+  FakeMember member("m");
+  member.behaviour = [&](grpc::ServerContext& context) {
+    if (member.reads == 1) return unavailable("etcdserver: no leader");
+    while (!context.IsCancelled()) std::this_thread::sleep_for(milliseconds(1));
+    return grpc::Status::OK;
+  };
+  auto client = client_for({member.endpoint()});
+  const auto got = client->get("k", {}, {.timeout = milliseconds(2000)});
+  EXPECT_EQ(got.status(), Status(Code::kUnavailable, "etcdserver: no leader"));
+  EXPECT_EQ(member.reads, 2);
 }
 
 TEST(ClientFailure, Write_that_was_sent_is_never_sent_again) {
