@@ -4,10 +4,12 @@
     golden.py --kvctl PATH --server etcd [--etcdctl etcdctl] [--only TEXT] [--verbose]
     golden.py --kvctl PATH --canned PATH ...
 
-All commands run in one order, first with etcdctl on a fresh server, then with kvctl on a fresh server with the same
-name, ports and so the same ids: revisions, ids and terms must come out equal, and nothing of them is masked. Masked is
-only what differs between two runs of one program: times that something took, and in `endpoint status` the sizes and
-raft indexes.
+All commands run in one order with etcdctl on a fresh server, and meanwhile with kvctl on another with the same name and
+peer URL, and so the same ids: revisions, ids and terms must come out equal, and nothing of them is masked. Masked is
+only what differs between two runs of one program: the server's port, times that something took, and in `endpoint
+status` the sizes and raft indexes.
+
+Reads run in one format each, in turn; in every format with KVD_TEST_LONG=1.
 
 With --canned the server is canned_server.cc's, with answers that real servers seldom give.
 
@@ -16,7 +18,9 @@ asked for. Debian's is 3.4; where its output is older than today's etcdctl's, th
 """
 
 import argparse
+import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -31,6 +35,8 @@ import urllib.request
 
 FORMATS = ["simple", "json", "fields", "protobuf", "table"]
 LEASE = 0x1234ABCD
+ALIVE = "ALIVE"  # in a case's endpoints: the program's own server
+LONG = os.environ.get("KVD_TEST_LONG") is not None
 
 
 def free_ports(count):
@@ -44,14 +50,17 @@ def free_ports(count):
 
 
 @contextlib.contextmanager
-def server(binary, client_port, peer_port):
-    """A member with a fresh data directory; killed and cleaned up at the end."""
+def server(binary, client_port, peer_port, named_port):
+    """A member with a fresh data directory; killed and cleaned up at the end.
+
+    Ids come from the peer URL, which is told to be `named_port`'s: nobody calls a lone member there.
+    """
     directory = tempfile.mkdtemp(prefix="kvctl_golden.")
-    client, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
+    client, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{named_port}"
     with open(os.path.join(directory, "log"), "wb") as log:
         process = subprocess.Popen(
             [binary, "--name=m1", f"--data-dir={directory}/data", f"--listen-client-urls={client}",
-             f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
+             f"--advertise-client-urls={client}", f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
              f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=m1={peer}"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
@@ -210,7 +219,12 @@ def masked(case, text):
 
 # --- The cases, in the order in which they run.
 
+turns = itertools.count()
+
+
 def with_formats(args, stdin="", formats=FORMATS, **kwargs):
+    if args[0] == "get" and not LONG:
+        formats = [formats[next(turns) % len(formats)]]
     return [Case([*args, "-w", f], stdin, **kwargs) for f in formats]
 
 
@@ -350,7 +364,7 @@ def compaction_cases():
     return cases
 
 
-def endpoint_cases(alive, dead):
+def endpoint_cases(dead):
     older = {"simple": "status list", "fields": "status fields", "json": "endpoint json"}
     hash_older = {"simple": "hash list", "fields": "hash fields", "json": "endpoint json"}
     cases = []
@@ -367,14 +381,14 @@ def endpoint_cases(alive, dead):
                                                               newer_only=True)]
     short = ["--command-timeout=400ms", "--dial-timeout=300ms"]
     for f in ("simple", "json", "fields"):
-        cases += [Case([*short, "endpoint", "status", "-w", f], endpoints=[dead, alive], older=older.get(f)),
-                  Case([*short, "endpoint", "hashkv", "-w", f], endpoints=[alive, dead], older=hash_older.get(f),
+        cases += [Case([*short, "endpoint", "status", "-w", f], endpoints=[dead, ALIVE], older=older.get(f)),
+                  Case([*short, "endpoint", "hashkv", "-w", f], endpoints=[ALIVE, dead], older=hash_older.get(f),
                        error_differs=True)]
-    cases += [Case([*short, "endpoint", "health"], endpoints=[alive, dead], older="health list"),
+    cases += [Case([*short, "endpoint", "health"], endpoints=[ALIVE, dead], older="health list"),
               Case([*short, "get", "k1"], endpoints=[dead], error_differs=True),
               Case([*short, "put", "k1", "v"], endpoints=[dead], error_differs=True),
-              Case(["get", "k1"], endpoints=[dead, alive]), Case(["put", "failover", "v"], endpoints=[dead, dead, alive]),
-              Case(["get", "failover"], endpoints=["http://" + alive])]
+              Case(["get", "k1"], endpoints=[dead, ALIVE]), Case(["put", "failover", "v"], endpoints=[dead, dead, ALIVE]),
+              Case(["get", "failover"], endpoints=["http://" + ALIVE])]
     return cases
 
 
@@ -401,9 +415,9 @@ def error_cases():
         ["get", "k", "--hex=x"], ["get", "k", "--keepalive-time", "never"])]
 
 
-def environment_cases(alive):
-    return [Case(["get", "k1"], env={"ETCDCTL_ENDPOINTS": alive}, endpoints=[]),
-            Case(["get", "k1"], env={"ETCDCTL_ENDPOINTS": alive, "ETCDCTL_WRITE_OUT": "json"}, endpoints=[]),
+def environment_cases():
+    return [Case(["get", "k1"], env={"ETCDCTL_ENDPOINTS": ALIVE}, endpoints=[]),
+            Case(["get", "k1"], env={"ETCDCTL_ENDPOINTS": ALIVE, "ETCDCTL_WRITE_OUT": "json"}, endpoints=[]),
             Case(["get", "k1"], env={"ETCDCTL_HEX": "true"}),
             Case(["get", "k1"], env={"ETCDCTL_WRITE_OUT": "bad"})]
 
@@ -444,9 +458,9 @@ def setup_cases():
     return [Case(["put", k, v]) for k, v in puts]
 
 
-def all_cases(alive, dead):
+def all_cases(dead):
     return (setup_cases() + get_cases() + error_cases() + put_cases() + txn_cases() + del_cases() + compaction_cases()
-            + endpoint_cases(alive, dead) + member_cases() + environment_cases(alive))
+            + endpoint_cases(dead) + member_cases() + environment_cases())
 
 
 # --- Running and comparing.
@@ -454,18 +468,41 @@ def all_cases(alive, dead):
 class Answer:
     def __init__(self, out, code, err):
         self.out, self.code, self.err = out, code, err
-        self.error = next((line for line in err.splitlines() if line.startswith(b"Error:")), b"")
-        self.error = self.error.replace(b'for "etcdctl"', b'for "kvctl"')
+
+    def replace(self, text, by):
+        self.out, self.err = self.out.replace(text, by), self.err.replace(text, by)
+
+    @property
+    def error(self):
+        line = next((line for line in self.err.splitlines() if line.startswith(b"Error:")), b"")
+        return line.replace(b'for "etcdctl"', b'for "kvctl"')
 
 
 def run(program, case, alive):
-    endpoints = [alive] if case.endpoints is None else case.endpoints
+    endpoints = [e.replace(ALIVE, alive) for e in ([ALIVE] if case.endpoints is None else case.endpoints)]
+    variables = {name: value.replace(ALIVE, alive) for name, value in case.env.items()}
     argv = [program, *([f"--endpoints={','.join(endpoints)}"] if endpoints else []), *case.args]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ETCDCTL_", "KVCTL_"))}
     stdin = case.stdin if isinstance(case.stdin, bytes) else case.stdin.encode("utf-8", "surrogateescape")
     done = subprocess.run([a.encode("utf-8", "surrogateescape") for a in argv], input=stdin, capture_output=True,
-                          env={**env, "ETCDCTL_API": "3", **case.env}, timeout=60, check=False)
+                          env={**env, "ETCDCTL_API": "3", **variables}, timeout=60, check=False)
     return Answer(done.stdout, done.returncode, done.stderr)
+
+
+def side_by_side(binary, programs, perform):
+    """What each program's `perform` answers on a server of its own, as if these had one port."""
+    ports = free_ports(2 * len(programs))
+
+    def answers(program, client_port, peer_port):
+        with server(binary, client_port, peer_port, ports[1]):
+            done = perform(program, f"127.0.0.1:{client_port}")
+        for answer in done:
+            answer.replace(f":{client_port}".encode(), f":{ports[0]}".encode())
+        return done
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = [pool.submit(answers, p, *ports[2 * i:2 * i + 2]) for i, p in enumerate(programs)]
+        return {p: r.result() for p, r in zip(programs, running)}
 
 
 def as_newer(case, theirs, ours):
@@ -507,20 +544,17 @@ def main():
     version = subprocess.run([options.etcdctl, "version"], capture_output=True, env={**os.environ, "ETCDCTL_API": "3"},
                              check=True).stdout.decode()
     older_etcdctl = "API version: 3.4" in version
-    client_port, peer_port, dead_port = free_ports(3)
-    alive, dead = f"127.0.0.1:{client_port}", f"127.0.0.1:{dead_port}"
-    cases = canned_cases() if options.canned else all_cases(alive, dead)
+    dead = f"127.0.0.1:{free_ports(1)[0]}"
+    cases = canned_cases() if options.canned else all_cases(dead)
     cases = [c for c in cases if not (older_etcdctl and c.newer_only)]
 
-    answers = {}
     programs = (options.etcdctl, options.kvctl)
     if options.canned:
         with canned_server(options.canned) as endpoint:
             answers = {p: [run(p, case, endpoint) for case in cases] for p in programs}
     else:
-        for program in programs:
-            with server(options.server, client_port, peer_port):
-                answers[program] = [run(program, case, alive) for case in cases]
+        answers = side_by_side(options.server, programs,
+                               lambda program, endpoint: [run(program, case, endpoint) for case in cases])
 
     passed = failed = 0
     for case, theirs, ours in zip(cases, answers[options.etcdctl], answers[options.kvctl]):

@@ -5,7 +5,7 @@
 
 These commands wait, read and are interrupted, so each case is a little play: what is waited for in the output, what
 another command or the terminal does meanwhile, and how it ends. As in golden.py all cases run with etcdctl on a fresh
-server, then with kvctl on another of the same name, and so with the same revisions and ids. Masked are the ids of leases
+server and with kvctl on another of the same name, and so with the same revisions and ids. Masked are the ids of leases
 that the server chose, and the seconds that a lease has left.
 """
 
@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from golden import FORMATS, LEASE, as_newer, free_ports, server, Answer, Case
+from golden import FORMATS, LEASE, as_newer, side_by_side, Answer, Case
 
 TIMEOUT_S = 30
 ID = f"{LEASE:x}"
@@ -288,15 +288,11 @@ def main():
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
 
-    client_port, peer_port = free_ports(2)
-    endpoint = f"127.0.0.1:{client_port}"
     plays = setup_plays() + watch_plays() + compacted_plays() + lease_plays() + concurrency_plays()
-    answers = {}
-    for program in (options.etcdctl, options.kvctl):
-        begin = time.monotonic()
-        with server(options.server, client_port, peer_port):
-            answers[program] = [perform(program, play, endpoint) for play in plays]
-        print(f"{os.path.basename(program)}: {len(plays)} commands in {time.monotonic() - begin:.1f} s")
+    begin = time.monotonic()
+    answers = side_by_side(options.server, (options.etcdctl, options.kvctl),
+                           lambda program, endpoint: [perform(program, play, endpoint) for play in plays])
+    print(f"{len(plays)} commands each in {time.monotonic() - begin:.1f} s")
 
     passed = failed = 0
     for play, theirs, ours in zip(plays, answers[options.etcdctl], answers[options.kvctl]):
