@@ -1,5 +1,6 @@
 #include "chain_state_machine.h"
 
+#include "cluster.h"
 #include "command.h"
 #include "digest.h"
 #include "draw.h"
@@ -51,5 +52,34 @@ uint64_t ChainStateMachine::read(uint32_t key) const {
   const auto it = memory_.values.find(key);
   return it == memory_.values.end() ? 0 : it->second;
 }
+
+namespace {
+
+class ChainMachine final : public Machine {
+ public:
+  explicit ChainMachine(Break broken) : broken_(broken) {}
+
+  std::unique_ptr<StateMachine> make_state(raft::NodeId, const raft::SnapshotMeta& start) override {
+    return std::make_unique<ChainStateMachine>(broken_, start);
+  }
+  std::string encode_write(const Command& command, size_t padding_bytes) const override {
+    return encode(command, padding_bytes);
+  }
+  std::optional<Command> decode_write(std::string_view entry) const override { return decode_command(entry); }
+
+ private:
+  const Break broken_;
+};
+
+}  // namespace
+
+const MachineKind kChainMachine = {
+    .name = "chain",
+    .adjust = nullptr,
+    .make = [](Cluster& cluster) -> std::unique_ptr<Machine> {
+      return std::make_unique<ChainMachine>(cluster.options().broken);
+    },
+    .clean_up = nullptr,
+};
 
 }  // namespace kv::sim

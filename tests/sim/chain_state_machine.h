@@ -21,7 +21,7 @@ class ChainStateMachine final : public StateMachine {
   void crash() override;
   std::shared_ptr<const StateImage> checkpoint() const override;
   void install(const StateImage& image) override;
-  uint64_t hash() const override { return memory_.chain; }
+  std::optional<uint64_t> hash() const override { return memory_.chain; }
   uint64_t read(uint32_t key) const override;
 
  private:

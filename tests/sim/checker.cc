@@ -428,10 +428,10 @@ bool Checker::applied(NodeId node, const Entry& entry) {
   }
   const bool first = entry.index > max_applied_;
   record_configuration(node, entry.index, member.state->applied().configuration);
-  const uint64_t hash = member.state->hash();
+  const std::optional<uint64_t> hash = member.state->hash();
   if (!committed->state_hash) {
     committed->state_hash = hash;
-  } else if (*committed->state_hash != hash) {
+  } else if (hash && committed->state_hash != hash) {
     fail("state machine safety",
          who(node) + "'s state after " + at(entry.index, entry.term) + " differs from the others'");
   }
@@ -452,7 +452,9 @@ void Checker::installed(NodeId node) {
   Member& member = members_[node];
   const SnapshotMeta& meta = member.state->applied();
   const Committed* committed = committed_at(meta.index);
-  if (committed && (committed->term != meta.term || committed->state_hash != member.state->hash())) {
+  const std::optional<uint64_t> hash = member.state->hash();
+  const bool differs = committed && hash && committed->state_hash && committed->state_hash != hash;
+  if (committed && (committed->term != meta.term || differs)) {
     fail("state machine safety", who(node) + "'s snapshot at " + at(meta.index, meta.term) + " is not the state there");
   } else if (!committed && meta.index != origin_.index) {
     fail("state machine safety", who(node) + "'s snapshot is at an index that is not committed");

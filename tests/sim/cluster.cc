@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "chain_state_machine.h"
 #include "digest.h"
 #include "nemesis.h"
 
@@ -27,10 +26,12 @@ Cluster::Cluster(const SimOptions& options, Trace::Text text)
           if (SimNode* sender = node(from)) sender->unreachable(to);
         });
       });
+  machine_ = options_.machine->make(*this);
   surroundings_ = {
       .options = &options_,
       .events = &events_,
       .trace = &trace_,
+      .machine = machine_.get(),
       .checker = &checker_,
       .history = &history_,
       .counters = &counters_,
@@ -77,8 +78,7 @@ void Cluster::boot() {
   log.start = origin_;
   log.hard_state = {origin_.term, NodeId(0), origin_.index};
   for (NodeId id : origin_.configuration.voters) {
-    nodes_[id] = std::make_unique<SimNode>(id, &surroundings_, log,
-                                           std::make_unique<ChainStateMachine>(options_.broken, origin_));
+    make_node(id, log, origin_);
   }
   const uint64_t skew = options_.nemesis.clock_skew_percent;
   for (auto& [id, node] : nodes_) {
@@ -89,6 +89,13 @@ void Cluster::boot() {
   }
 }
 
+SimNode* Cluster::make_node(NodeId id, const LogImage& log, const SnapshotMeta& start) {
+  auto& node = nodes_[id];
+  node = std::make_unique<SimNode>(id, &surroundings_, log, machine_->make_state(id, start));
+  node->set_service(machine_->make_service(*node));
+  return node.get();
+}
+
 // Who joins starts with nothing. Where the group's log begins at index 0, everybody knows the configuration that it
 // begins with; otherwise a snapshot must bring one.
 void Cluster::ensure_node(NodeId id) {
@@ -97,8 +104,7 @@ void Cluster::ensure_node(NodeId id) {
     const SnapshotMeta start = options_.origin_index == 0 ? origin_ : SnapshotMeta();
     LogImage log;
     log.start = start;
-    node =
-        std::make_unique<SimNode>(id, &surroundings_, log, std::make_unique<ChainStateMachine>(options_.broken, start));
+    make_node(id, log, start);
   }
   if (!node->running()) {
     events_.after(1 + random_.below(options_.tick_us), [n = node.get()] {
@@ -181,7 +187,8 @@ void Cluster::heal() {
     last = std::max(last, node->disk().written().last_index().value());
     applied = std::min(applied, node->state().durable().index.value());
   }
-  recovery_max_us_ = 40 * election_timeout_us() + (last - applied) * options_.tick_us;
+  recovery_max_us_ =
+      40 * election_timeout_us() + (last - applied) * options_.tick_us + machine_->settling_max_us();
   faults_on_ = false;
   healed_at_us_ = events_.now_us();
   network_->calm(options_.tick_us);
@@ -191,6 +198,7 @@ void Cluster::heal() {
     if (!node->running()) node->start();
     node->resume();
   }
+  machine_->heal();
 }
 
 // A removed member's process is ended by its operator, once the others know that it is out: without pre-vote
@@ -215,7 +223,7 @@ bool Cluster::all_is_well() {
   for (auto& [id, node] : nodes_) {
     if (node->running() && node->state().applied().index < last_write_index_) return false;
   }
-  if (last_reads_asked_) return true;
+  if (last_reads_asked_) return machine_->settled();
   last_reads_asked_ = true;
   for (auto& [id, node] : nodes_) node->read(0);
   return false;
@@ -254,13 +262,14 @@ std::string Cluster::describe_members() {
     }
   }
   return out + "\n    reads waiting: " + std::to_string(history_.reads_waiting()) + ", first " +
-         history_.describe_waiting_read();
+         history_.describe_waiting_read() + machine_->describe_unsettled();
 }
 
 Outcome Cluster::run() {
   boot();
   client_writes();
   client_reads();
+  machine_->begin();
   nemesis_->begin();
   while (!checker_.violation() && events_.events_run() < options_.steps) events_.run_next();
 
@@ -275,6 +284,7 @@ Outcome Cluster::run() {
     }
   }
   if (!checker_.violation()) history_.judge();
+  if (!checker_.violation()) machine_->judge();
 
   Outcome outcome;
   outcome.violation = checker_.violation();
@@ -292,6 +302,7 @@ Outcome Cluster::run() {
       .reads_answered = history_.reads_answered(),
       .reads_refused = history_.reads_refused(),
   };
+  machine_->count(&outcome.stats);
   return outcome;
 }
 

@@ -14,6 +14,7 @@
 #include "checker.h"
 #include "event_queue.h"
 #include "history.h"
+#include "machine.h"
 #include "options.h"
 #include "sim_network.h"
 #include "sim_node.h"
@@ -34,6 +35,17 @@ struct RunStats {
   uint64_t writes_acknowledged = 0;
   uint64_t reads_answered = 0;
   uint64_t reads_refused = 0;
+  // Of the store's machine:
+  uint64_t revisions = 0;
+  uint64_t answers = 0;  // that were compared with the model's
+  uint64_t stores_opened = 0;
+  uint64_t keep_alives = 0;
+  uint64_t leases_expired = 0;
+  uint64_t leases_checkpointed = 0;
+  uint64_t watch_events = 0;
+  uint64_t watches_resumed = 0;
+  uint64_t watches_compacted = 0;
+  uint64_t progress_notes = 0;
 };
 
 struct Outcome {
@@ -57,6 +69,8 @@ class Cluster {
   // ---- for the nemesis ----
   const SimOptions& options() const { return options_; }
   EventQueue& events() { return events_; }
+  Checker& checker() { return checker_; }
+  const raft::SnapshotMeta& origin() const { return origin_; }
   SimNetwork& network() { return *network_; }
   Counters& counters() { return counters_; }
   bool faults_on() const { return faults_on_; }
@@ -76,6 +90,7 @@ class Cluster {
 
  private:
   void boot();
+  SimNode* make_node(raft::NodeId id, const LogImage& log, const raft::SnapshotMeta& start);
   void deliver(raft::Message message);
   void fetch_snapshot(SimNode& to, raft::NodeId from, const raft::SnapshotMeta& meta);
   void client_writes();
@@ -99,6 +114,7 @@ class Cluster {
   Surroundings surroundings_;
   raft::SnapshotMeta origin_;
   std::unique_ptr<SimNetwork> network_;
+  std::unique_ptr<Machine> machine_;  // outlives the nodes
   std::map<raft::NodeId, std::unique_ptr<SimNode>> nodes_;
   std::unique_ptr<Nemesis> nemesis_;
   bool faults_on_ = true;

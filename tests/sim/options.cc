@@ -148,6 +148,7 @@ SimOptions draw_options(const SimOptions& given) {
   draw_node(random, options.node);
   draw_nemesis(random, options.tick_us, options.nemesis);
   draw_clients(random, options.tick_us, options.clients);
+  if (options.machine->adjust != nullptr) options.machine->adjust(options);
   for (const std::string& name : given.without) {
     for (const Fault& fault : kFaults) {
       if (fault.name == name) fault.leave_out(options);

@@ -10,6 +10,7 @@
 
 #include "breaks.h"
 #include "draw.h"
+#include "machine.h"
 #include "raft/core/core.h"
 #include "sim_disk.h"
 #include "sim_network.h"
@@ -67,6 +68,7 @@ struct SimOptions {
   uint64_t steps = 10'000;  // events until the faults stop
   uint32_t nodes = 0;       // voters at the start; 0: drawn
   Break broken = Break::kNone;
+  const MachineKind* machine = &kChainMachine;
   bool check_promises = true;
   std::vector<std::string> without;  // faults that are left out, by their names below
 

@@ -85,6 +85,7 @@ Finding run_in_child(const SimOptions& options, bool tail) {
   close(fds[0]);
   int status = 0;
   KV_CHECK(waitpid(child, &status, 0) == child, "the child is gone");
+  if (options.machine->clean_up != nullptr) options.machine->clean_up(child);
 
   Finding finding;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && said.size() == sizeof finding.stats) {
@@ -138,6 +139,7 @@ SimOptions shrink(SimOptions options) {
 
 std::string replay_command(const SimOptions& options) {
   std::string out = "kvd_sim --seed " + std::to_string(options.seed);
+  if (options.machine != &kChainMachine) out += " --machine " + std::string(options.machine->name);
   if (options.steps != SimOptions().steps) out += " --steps " + std::to_string(options.steps);
   if (options.nodes != 0) out += " --nodes " + std::to_string(options.nodes);
   if (options.broken != Break::kNone) out += " --break " + std::string(name(options.broken));

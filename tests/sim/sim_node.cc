@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "command.h"
 #include "digest.h"
 
 namespace kv::sim {
@@ -25,7 +24,23 @@ SimNode::SimNode(NodeId id, Surroundings* world, const LogImage& log, std::uniqu
       broken_(world->options->broken),
       disk_(options_.visibility, broken_, log),
       state_(std::move(state)),
-      tick_us_(world->options->tick_us) {}
+      clock_stands_in_pauses_(seed_for(world->options->seed, 2000 + id.value()) % 2 == 0),
+      tick_us_(world->options->tick_us) {
+  // No two clocks show the same.
+  clock_.set_rate(world->events->now_us(), 1'000'000 * (1 + id.value()), 1);
+  set_tick_us(tick_us_);
+}
+
+void SimNode::set_tick_us(uint64_t tick_us) {
+  tick_us_ = tick_us;
+  const bool stands = paused_ && clock_stands_in_pauses_;
+  clock_.set_rate(world_->events->now_us(), world_->options->tick_us, stands ? 0 : tick_us);
+}
+
+namespace {
+// Marks the ids of confirm() among those of reads.
+constexpr uint64_t kConfirmation = 1ULL << 63;
+}  // namespace
 
 template <typename Line>
 void SimNode::note(uint64_t digest, Line&& line) {
@@ -58,6 +73,7 @@ void SimNode::start() {
   last_commit_ = core_->commit();
   world_->checker->started(id_, *core_, disk_, *state_);
   later(random_.below(tick_us_), [this] { schedule_tick(); });
+  if (service_) service_->started();
   after_input();
 }
 
@@ -85,8 +101,10 @@ void SimNode::crash() {
   const size_t lost = disk_.crash(random_, chance(random_, world_->options->nemesis.torn_ppm));
   note(mix(12, lost), [&] { return "crashes and loses " + std::to_string(lost) + " writes"; });
   ++run_;
+  if (service_) service_->crashed();
   core_.reset();
   state_->crash();
+  const bool was_paused = paused_;
   paused_ = drain_scheduled_ = syncing_ = apply_scheduled_ = snapshot_wanted_ = false;
   inbox_.clear();
   outstanding_.clear();
@@ -99,6 +117,7 @@ void SimNode::crash() {
   ++world_->counters->crashes;
   world_->counters->writes_lost += lost;
   if (installing_) ++world_->counters->installs_interrupted;
+  if (was_paused) set_tick_us(tick_us_);
   world_->history->node_crashed(id_);
   world_->checker->crashed(id_);
 }
@@ -107,6 +126,7 @@ void SimNode::pause() {
   if (!running() || paused_) return;
   paused_ = true;
   paused_at_us_ = world_->events->now_us();
+  set_tick_us(tick_us_);
   ++world_->counters->pauses;
   note(13, [] { return "is paused"; });
 }
@@ -114,6 +134,7 @@ void SimNode::pause() {
 void SimNode::resume() {
   if (!running() || !paused_) return;
   paused_ = false;
+  set_tick_us(tick_us_);
   note(14, [&] { return "wakes up, " + std::to_string(inbox_.size()) + " inputs wait"; });
   // Clients may reach it before what the network has kept for it does.
   if (random_.one_in(3)) {
@@ -139,7 +160,6 @@ void SimNode::calm() {
   options_.drain_us = {0, 0};
 }
 
-// Something inside the process, after a while: a crash cancels it, a pause holds it up.
 void SimNode::later(uint64_t delay_us, EventQueue::Action action) {
   world_->events->after(delay_us, [this, run = run_, action = std::move(action)]() mutable {
     if (run != run_ || !running()) return;
@@ -158,6 +178,7 @@ void SimNode::input(EventQueue::Action action) {
 
 void SimNode::after_input() {
   world_->checker->stepped(id_, *core_);
+  if (service_) service_->stepped();
   if (!disk_.misread().empty()) world_->checker->fail("log read out of bounds", disk_.misread());
   if (options_.drain_us.max == 0) {
     drain();
@@ -172,6 +193,7 @@ void SimNode::after_input() {
 
 void SimNode::schedule_tick() {
   core_->tick();
+  if (service_) service_->ticked();
   later(tick_us_, [this] { schedule_tick(); });
   after_input();
 }
@@ -190,7 +212,8 @@ uint64_t SimNode::write(uint32_t key, size_t padding_bytes) {
   const uint64_t id = world_->history->begin_write(id_, key);
   input([this, id, key, padding_bytes] {
     const Command command{.id = id, .key = key, .value = id};
-    const Result<Index> result = core_->propose(std::make_shared<const std::string>(encode(command, padding_bytes)));
+    const Result<Index> result = core_->propose(
+        std::make_shared<const std::string>(world_->machine->encode_write(command, padding_bytes)));
     note(mix(21, mix(id, result.ok() ? result.value().value() : UINT64_MAX)), [&] {
       return "proposes call " + std::to_string(id) + ": " +
              (result.ok() ? "index " + to_string(result.value()) : result.status().to_string());
@@ -226,6 +249,23 @@ void SimNode::read(uint32_t key) {
     core_->read_index(id);
     after_input();
   });
+}
+
+void SimNode::ask(EventQueue::Action action) {
+  input([this, action = std::move(action)] {
+    action();
+    if (running()) after_input();
+  });
+}
+
+Result<Index> SimNode::propose(std::string data) {
+  KV_CHECK(running() && !paused_, "a member that does not run can't propose");
+  return core_->propose(std::make_shared<const std::string>(std::move(data)));
+}
+
+void SimNode::confirm(uint64_t id) {
+  KV_CHECK(running() && !paused_, "a member that does not run can't ask");
+  core_->read_index(id | kConfirmation);
 }
 
 void SimNode::transfer(NodeId to) {
@@ -332,7 +372,7 @@ void SimNode::check_accepted(const std::vector<Entry>& entries) {
     const auto [term, id] = it->second;
     accepted_.erase(it);
     if (term != entry.term) continue;
-    const auto command = entry.data ? decode_command(*entry.data) : std::nullopt;
+    const auto command = entry.data ? world_->machine->decode_write(*entry.data) : std::nullopt;
     if (!command || command->id != id) {
       world_->checker->fail(
           "proposal at another index",
@@ -427,9 +467,10 @@ void SimNode::apply_some() {
   for (size_t i = 0; i < count; ++i) {
     const Entry entry = std::move(to_apply_.front());
     to_apply_.pop_front();
-    apply_one(entry);
+    const bool ends_batch = one_by_one || i + 1 == count;
+    apply_one(entry, ends_batch);
     if (world_->checker->violation()) return;
-    if (one_by_one || i + 1 == count) core_->applied(std::min(entry.index, handed_out_));
+    if (ends_batch) core_->applied(std::min(entry.index, handed_out_));
   }
   note(mix(41, state_->applied().index.value()),
        [&] { return "has applied up to " + to_string(state_->applied().index); });
@@ -445,7 +486,7 @@ void SimNode::apply_some() {
   after_input();
 }
 
-void SimNode::apply_one(const Entry& entry) {
+void SimNode::apply_one(const Entry& entry, bool ends_batch) {
   if (entry.index != state_->applied().index + 1) {
     world_->checker->fail(
         "committed entries out of order",
@@ -467,13 +508,14 @@ void SimNode::apply_one(const Entry& entry) {
     });
   }
   state_->apply(entry, configuration);
+  if (ends_batch) state_->commit();
   ++world_->counters->entries_applied;
   const bool first = world_->checker->applied(id_, entry);
   if (first && entry.type == raft::EntryType::kConfigChange) {
     ++world_->counters->configurations;
     world_->counters->joint_configurations += configuration.joint();
   }
-  const auto command = entry.type == raft::EntryType::kCommand ? decode_command(*entry.data) : std::nullopt;
+  const auto command = entry.type == raft::EntryType::kCommand ? world_->machine->decode_write(*entry.data) : std::nullopt;
   if (!command) return;
   if (first) world_->history->write_committed(command->id, entry.index);
   if (writes_.erase(command->id) != 0) world_->history->acknowledged(command->id, entry.index);
@@ -483,6 +525,16 @@ void SimNode::apply_one(const Entry& entry) {
 
 void SimNode::read_answered(const raft::ReadState& read) {
   if (broken_ == Break::kLoseRead && random_.one_in(20)) return;
+  if (read.id & kConfirmation) {
+    if (!read.index) {
+      service_->confirmed(read.id & ~kConfirmation, false);
+    } else if (read.index <= state_->applied().index) {
+      finish_read(read.id);
+    } else {
+      indexed_reads_.emplace(read.index, read.id);
+    }
+    return;
+  }
   world_->history->read_indexed(read.id, read.index);
   if (broken_ == Break::kReadTwice && random_.one_in(20)) world_->history->read_indexed(read.id, read.index);
   if (!read.index) {
@@ -495,6 +547,10 @@ void SimNode::read_answered(const raft::ReadState& read) {
 }
 
 void SimNode::finish_read(uint64_t id) {
+  if (id & kConfirmation) {
+    service_->confirmed(id & ~kConfirmation, true);
+    return;
+  }
   const auto it = reads_.find(id);
   if (it == reads_.end()) return;
   world_->history->read_done(id, state_->read(it->second));
@@ -538,6 +594,7 @@ void SimNode::install(std::shared_ptr<const StateImage> image, uint64_t written)
   }
   to_apply_.clear();
   state_->install(*image);
+  if (service_) service_->state_replaced();
   world_->checker->installed(id_);
   installing_ = image->meta();
   flushed_.clear();

@@ -18,8 +18,10 @@
 #include "checker.h"
 #include "event_queue.h"
 #include "history.h"
+#include "machine.h"
 #include "options.h"
 #include "raft/core/core.h"
+#include "sim_clock.h"
 #include "sim_disk.h"
 #include "state_machine.h"
 #include "trace.h"
@@ -52,6 +54,7 @@ struct Surroundings {
   const SimOptions* options = nullptr;
   EventQueue* events = nullptr;
   Trace* trace = nullptr;
+  const Machine* machine = nullptr;
   Checker* checker = nullptr;
   History* history = nullptr;
   Counters* counters = nullptr;
@@ -74,6 +77,9 @@ class SimNode {
   const raft::Core& core() const { return *core_; }
   const StateMachine& state() const { return *state_; }
   const SimDisk& disk() const { return disk_; }
+  // The member's own clock, which goes on from one process to the next.
+  const SimClock& clock() const { return clock_; }
+  int64_t now_ms() const { return static_cast<int64_t>(clock_.at(world_->events->now_us()) / 1000); }
 
   // ---- its process ----
   void start();
@@ -83,7 +89,7 @@ class SimNode {
 
   // ---- how it behaves ----
   void set_slowness(uint64_t times) { slowness_ = times; }
-  void set_tick_us(uint64_t tick_us) { tick_us_ = tick_us; }
+  void set_tick_us(uint64_t tick_us);
   // From now on: fast disk, fast state machine.
   void calm();
 
@@ -104,6 +110,19 @@ class SimNode {
   // The state as it would travel to another member.
   std::shared_ptr<const StateImage> checkpoint();
 
+  // ---- for what runs beside the log ----
+  // Before the first start().
+  void set_service(std::unique_ptr<Service> service) { service_ = std::move(service); }
+  Service* service() const { return service_.get(); }
+  // Something inside the process, after a while: a crash cancels it, a pause holds it up.
+  void later(uint64_t delay_us, EventQueue::Action action);
+  // Something that comes from outside; after a pause, if need be.
+  void ask(EventQueue::Action action);
+  // For actions of the process, which runs and is not paused.
+  Result<raft::Index> propose(std::string data);
+  // Leadership is confirmed by a round that begins now: Service::confirmed().
+  void confirm(uint64_t id);
+
  private:
   struct Outstanding {
     uint64_t number;   // of the Ready
@@ -112,7 +131,6 @@ class SimNode {
     std::vector<raft::Message> messages;
   };
 
-  void later(uint64_t delay_us, EventQueue::Action action);
   void input(EventQueue::Action action);
   void after_input();
   template <typename Line>
@@ -130,7 +148,7 @@ class SimNode {
   void apply_unpersisted();
   void schedule_apply();
   void apply_some();
-  void apply_one(const raft::Entry& entry);
+  void apply_one(const raft::Entry& entry, bool ends_batch);
 
   void read_answered(const raft::ReadState& read);
   void finish_read(uint64_t id);
@@ -148,6 +166,9 @@ class SimNode {
   Break broken_;
   SimDisk disk_;
   std::unique_ptr<StateMachine> state_;
+  std::unique_ptr<Service> service_;
+  SimClock clock_;
+  bool clock_stands_in_pauses_;
   uint64_t slowness_ = 1;
   uint64_t tick_us_;
 
