@@ -46,11 +46,14 @@ void note(LeaseNews* news, LeaseEvent::Kind kind, const store::Lease& lease) { n
 // command that was decided in one term and stands in an entry of another does nothing (etcd 12528, 15247).
 void apply_lease_expiry(const kvdpb::LeaseExpiry& expiry, raft::Term term, store::ApplyBatch& batch, LeaseNews* news) {
   if (expiry.term() != term.value()) return;
-  for (const int64_t id : expiry.ids()) {
+  for (int i = 0; i < expiry.ids_size(); ++i) {
+    const int64_t id = expiry.ids(i);
+    // A client may have revoked it meanwhile, and even had its id granted anew.
+    const std::optional<store::Lease> lease = batch.lease(id);
+    if (!lease || i >= expiry.grants_size() || lease->grant != expiry.grants(i)) continue;
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(id);
     etcdserverpb::LeaseRevokeResponse response;
-    // A client may have revoked it meanwhile.
     if (batch.lease_revoke(request, &response).ok()) note(news, LeaseEvent::Kind::kExpired, {id, 0, 0});
   }
   news->resolved = expiry.number();
@@ -60,10 +63,14 @@ void apply_lease_checkpoints(const kvdpb::LeaseCheckpoints& checkpoints, raft::T
                              LeaseNews* news) {
   if (checkpoints.term() != term.value()) return;
   etcdserverpb::LeaseCheckpointRequest request;
-  *request.mutable_checkpoints() = checkpoints.checkpoints();
+  for (int i = 0; i < checkpoints.checkpoints_size(); ++i) {
+    const std::optional<store::Lease> lease = batch.lease(checkpoints.checkpoints(i).id());
+    if (!lease || i >= checkpoints.grants_size() || lease->grant != checkpoints.grants(i)) continue;
+    *request.add_checkpoints() = checkpoints.checkpoints(i);
+  }
   etcdserverpb::LeaseCheckpointResponse response;
   if (!batch.lease_checkpoint(request, &response).ok()) return;
-  for (const auto& c : checkpoints.checkpoints()) {
+  for (const auto& c : request.checkpoints()) {
     note(news, LeaseEvent::Kind::kCheckpointed, {c.id(), 0, c.remaining_ttl()});
   }
   news->resolved = checkpoints.number();
@@ -122,7 +129,7 @@ Status apply_command(const store::Store& store, const Command& command, raft::Te
     case Command::kLeaseGrant:
       return answer<etcdserverpb::LeaseGrantResponse>(arena, header, response, [&](auto* r) {
         Status status = batch.lease_grant(command.lease_grant(), r);
-        if (status.ok()) note(news, LeaseEvent::Kind::kGranted, {r->id(), r->ttl(), 0});
+        if (status.ok()) note(news, LeaseEvent::Kind::kGranted, *batch.lease(r->id()));
         return status;
       });
     case Command::kLeaseRevoke:

@@ -32,6 +32,7 @@ void Lessor::granted(const store::Lease& granted, int64_t now_ms) {
   lease.id = granted.id;
   lease.ttl_s = granted.ttl_s;
   lease.remaining_s = granted.remaining_s;
+  lease.grant = granted.grant;
   start(lease, granted.remaining_s > 0 ? granted.remaining_s : granted.ttl_s, now_ms);
   push(lease);
 }
@@ -111,6 +112,7 @@ std::vector<kvdpb::Command> Lessor::due(int64_t now_ms) {
         expiry->set_number(++number_);
       }
       expiry->add_ids(lease.id);
+      expiry->add_grants(lease.grant);
       lease.expiry_number = expiry->number();
       lease.retry_ms = now_ms + options_.retry_ms;
       lease.checkpoint_ms = kNever;
@@ -128,6 +130,7 @@ std::vector<kvdpb::Command> Lessor::due(int64_t now_ms) {
         auto* checkpoint = checkpoints->add_checkpoints();
         checkpoint->set_id(lease.id);
         checkpoint->set_remaining_ttl(left_s);
+        checkpoints->add_grants(lease.grant);
         lease.checkpoint_number = checkpoints->number();
         --checkpoints_left_;
       }
@@ -154,6 +157,7 @@ std::vector<kvdpb::Command> Lessor::clear(const std::vector<int64_t>& ids, int64
       checkpoints->set_number(++number_);
     }
     checkpoints->add_checkpoints()->set_id(id);
+    checkpoints->add_grants(lease.grant);
     lease.clear_number = checkpoints->number();
     lease.clear_again_ms = now_ms + options_.retry_ms;
   }

@@ -11,7 +11,8 @@
 //     leader itself, or drops it. Never later, never through another member.
 //
 // A proposal carries the term in which it was decided and has no effect in an entry of another. So what this leader
-// knew can't end a lease, or shorten its rest, under another leader.
+// knew can't end a lease, or shorten its rest, under another leader. It also names the grant: a client may end a lease and
+// have its id granted anew while a proposal about the old one is on its way.
 //
 // Why no lease ends early: between a grant or an answered keep-alive and the lease's end, the clocks of those who led
 // have counted its TTL together. Within a term it is one clock. A new leader starts at the full TTL, or at the rest
@@ -99,6 +100,7 @@ class Lessor {
     int64_t id = 0;
     int64_t ttl_s = 0;
     int64_t remaining_s = 0;  // as the state has it
+    uint64_t grant = 0;       // likewise
     int64_t expiry_ms = 0;
     int64_t retry_ms = 0;            // while its end is proposed: when to propose it again
     int64_t checkpoint_ms = kNever;  // when its rest is to be noted

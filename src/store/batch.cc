@@ -352,7 +352,7 @@ Status Batch::lease_grant(const etcdserverpb::LeaseGrantRequest& request, etcdse
   if (lease_exists(request.id())) return lease_exists_error();
   // A proposer grants at least a second; a command that says less must not make members differ.
   const int64_t ttl = std::max<int64_t>(request.ttl(), 1);
-  leases_.put({request.id(), ttl, 0});
+  leases_.put({request.id(), ttl, 0, leases_.count_grant()});
   response->set_id(request.id());
   response->set_ttl(ttl);
   response->mutable_header()->set_revision(revision_);

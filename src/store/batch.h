@@ -151,6 +151,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
                       etcdserverpb::DeleteRangeResponse* response) override;
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) override;
   Status compact(const etcdserverpb::CompactionRequest& request, etcdserverpb::CompactionResponse* response) override;
+  std::optional<Lease> lease(int64_t id) const override { return leases_.find(id); }
   Status lease_grant(const etcdserverpb::LeaseGrantRequest& request,
                      etcdserverpb::LeaseGrantResponse* response) override;
   Status lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,

@@ -13,6 +13,7 @@ namespace {
 constexpr char kLeaseFormat = 1;
 constexpr char kLeaseKind = 'l';
 constexpr char kKeyKind = 'k';
+constexpr char kGrantsKind = 'g';
 constexpr size_t kRowPrefix = 9;
 
 std::string row_prefix(char kind, int64_t id) {
@@ -24,12 +25,14 @@ std::string row_prefix(char kind, int64_t id) {
 }  // namespace
 
 std::string lease_row(int64_t id) { return row_prefix(kLeaseKind, id); }
+std::string grants_row() { return {kGrantsKind}; }
 std::string lease_key_row(int64_t id, std::string_view key) { return row_prefix(kKeyKind, id).append(key); }
 
 std::string encode_lease(const Lease& lease) {
   std::string out(1, kLeaseFormat);
   put_varint(&out, static_cast<uint64_t>(lease.ttl_s));
   put_varint(&out, static_cast<uint64_t>(lease.remaining_s));
+  put_varint(&out, lease.grant);
   return out;
 }
 
@@ -37,7 +40,8 @@ bool decode_lease(std::string_view bytes, Lease* lease) {
   if (bytes.empty() || bytes[0] != kLeaseFormat) return false;
   bytes.remove_prefix(1);
   uint64_t ttl, remaining;
-  if (!get_varint(&bytes, &ttl) || !get_varint(&bytes, &remaining) || !bytes.empty()) return false;
+  if (!get_varint(&bytes, &ttl) || !get_varint(&bytes, &remaining)) return false;
+  if (!get_varint(&bytes, &lease->grant) || !bytes.empty()) return false;
   if (ttl > static_cast<uint64_t>(kMaxLeaseTtlS) || remaining > ttl) return false;
   lease->ttl_s = static_cast<int64_t>(ttl);
   lease->remaining_s = static_cast<int64_t>(remaining);
@@ -60,7 +64,15 @@ Result<std::vector<std::string>> read_lease_keys(const Database& database, int64
 Status LeaseTable::load(const Database& database) {
   const std::lock_guard lock(mutex_);
   const std::unique_ptr<rocksdb::Iterator> it(database->NewIterator(rocksdb::ReadOptions(), database.lease()));
-  for (it->Seek(std::string(1, kLeaseKind)); it->Valid(); it->Next()) {
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    if (view(it->key()) == grants_row()) {
+      std::string_view count = view(it->value());
+      if (!get_varint(&count, &grants_) || !count.empty()) {
+        return {Code::kDataLoss, "state: the count of granted leases is damaged"};
+      }
+      it->Seek(std::string(1, kLeaseKind));
+      if (!it->Valid()) break;
+    }
     const std::string_view row = view(it->key());
     Lease lease;
     if (row.size() != kRowPrefix || row[0] != kLeaseKind || !decode_lease(view(it->value()), &lease)) {
@@ -99,6 +111,11 @@ size_t LeaseTable::size() const {
 
 // ---- LeaseChanges ----
 
+LeaseChanges::LeaseChanges(LeaseTable& table) : table_(table) {
+  const std::lock_guard lock(table_.mutex_);
+  grants_ = table_.grants_;
+}
+
 std::optional<Lease> LeaseChanges::find(int64_t id) const {
   if (const auto it = changed_.find(id); it != changed_.end()) return it->second;
   return table_.find(id);
@@ -122,6 +139,12 @@ Result<std::vector<std::string>> LeaseChanges::candidates(const Database& databa
 }
 
 void LeaseChanges::write(const Database& database, rocksdb::WriteBatch* batch, LeaseNow lease_now) const {
+  // Granted and ended within the batch counts too.
+  if (!changed_.empty()) {
+    std::string count;
+    put_varint(&count, grants_);
+    batch->Put(database.lease(), grants_row(), count);
+  }
   for (const auto& [id, lease] : changed_) {
     if (lease) {
       batch->Put(database.lease(), lease_row(id), encode_lease(*lease));
@@ -140,6 +163,7 @@ void LeaseChanges::write(const Database& database, rocksdb::WriteBatch* batch, L
 void LeaseChanges::publish() const {
   if (changed_.empty()) return;
   const std::lock_guard lock(table_.mutex_);
+  table_.grants_ = grants_;
   for (const auto& [id, lease] : changed_) {
     if (lease) {
       table_.leases_.insert_or_assign(id, *lease);

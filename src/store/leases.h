@@ -32,6 +32,8 @@ namespace kv::store {
 
 // 'l' and the id, big endian.
 std::string lease_row(int64_t id);
+// One row: how many leases have been granted.
+std::string grants_row();
 // 'k', the id, and the key.
 std::string lease_key_row(int64_t id, std::string_view key);
 std::string encode_lease(const Lease& lease);
@@ -53,8 +55,9 @@ class LeaseTable {
 
  private:
   friend class LeaseChanges;
-  mutable std::mutex mutex_;  // guards leases_
+  mutable std::mutex mutex_;  // guards all below
   absl::flat_hash_map<int64_t, Lease> leases_;
+  uint64_t grants_ = 0;
 };
 
 // What one batch makes of leases and of the keys that hang on them.
@@ -63,10 +66,12 @@ class LeaseChanges {
   // The lease that a key has after the batch, 0 for none; nullopt when the batch doesn't change the key after all.
   using LeaseNow = absl::FunctionRef<std::optional<int64_t>(std::string_view key)>;
 
-  explicit LeaseChanges(LeaseTable& table) : table_(table) {}
+  explicit LeaseChanges(LeaseTable& table);
 
   std::optional<Lease> find(int64_t id) const;
   void put(const Lease& lease) { changed_.insert_or_assign(lease.id, lease); }
+  // The number of the lease that is granted now.
+  uint64_t count_grant() { return ++grants_; }
   void remove(int64_t id) { changed_.insert_or_assign(id, std::nullopt); }
 
   // A change of `key` takes it from one lease (0: none) to another. May be undone by undoing the change: what counts
@@ -84,6 +89,7 @@ class LeaseChanges {
 
  private:
   LeaseTable& table_;
+  uint64_t grants_;
   std::map<int64_t, std::optional<Lease>> changed_;
   // The lease that a key had before this batch, for each key that the batch has moved. A change that is undone leaves
   // its key here, with the right lease: it is noted when the key is moved for the first time.

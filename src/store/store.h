@@ -32,6 +32,7 @@ struct Lease {
   int64_t id = 0;           // never 0
   int64_t ttl_s = 0;        // as granted
   int64_t remaining_s = 0;  // what a leader has left of it to the next one, by a checkpoint; 0: all of it
+  uint64_t grant = 0;       // counts the grants of the store: tells a lease from an earlier one of the same id
 };
 
 struct StoreOptions {
@@ -46,6 +47,8 @@ struct StoreOptions {
   // History that a restart may have to read, and that one step of a compaction looks at.
   size_t changes_per_checkpoint = 256 << 10;
   size_t changes_per_compaction_step = 256 << 10;
+  // False: closing the store loses what was not flushed, as a crash does; for tests of that.
+  bool flush_on_close = true;
 };
 
 class Store;
@@ -77,6 +80,9 @@ class ApplyBatch {
   // Notes remaining TTLs; 0 forgets one. Leases that are gone are passed over.
   virtual Status lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
                                   etcdserverpb::LeaseCheckpointResponse* response) = 0;
+
+  // As this batch has made it so far.
+  virtual std::optional<Lease> lease(int64_t id) const = 0;
 
   // Small replicated records beside the key space (members, cluster version), in the same atomic batch.
   virtual void put_record(std::string_view name, std::string_view value) = 0;

@@ -173,11 +173,13 @@ TEST_F(ApplierTest, A_leases_end_that_was_decided_in_another_term_does_nothing) 
   expiry.mutable_lease_expiry()->set_term(2);  // the entries are of term 3
   expiry.mutable_lease_expiry()->set_number(8);
   expiry.mutable_lease_expiry()->add_ids(5);
+  expiry.mutable_lease_expiry()->add_grants(1);  // the store's first
   auto* rest = checkpoint.mutable_lease_checkpoints();
   rest->set_term(2);
   rest->set_number(9);
   rest->add_checkpoints()->set_id(5);
   rest->mutable_checkpoints(0)->set_remaining_ttl(7);
+  rest->add_grants(1);
   ASSERT_TRUE(applier_->apply({entry_of(1, {grant, expiry, checkpoint})}).ok());
   ASSERT_TRUE(store_->lease(5));
   EXPECT_EQ(store_->lease(5)->remaining_s, 0);
@@ -189,6 +191,7 @@ TEST_F(ApplierTest, A_leases_end_that_was_decided_in_another_term_does_nothing) 
   expiry.mutable_lease_expiry()->set_term(3);
   expiry.mutable_lease_expiry()->set_number(10);
   expiry.mutable_lease_expiry()->add_ids(6);  // a client has revoked it meanwhile
+  expiry.mutable_lease_expiry()->add_grants(2);
   ASSERT_TRUE(applier_->apply({entry_of(2, {checkpoint})}).ok());
   EXPECT_EQ(store_->lease(5)->remaining_s, 7);
   ASSERT_TRUE(applier_->apply({entry_of(3, {expiry})}).ok());
@@ -197,6 +200,36 @@ TEST_F(ApplierTest, A_leases_end_that_was_decided_in_another_term_does_nothing) 
   EXPECT_EQ(observer.news[1].resolved, 9u);
   EXPECT_EQ(observer.news[2].events.size(), 1u);
   EXPECT_EQ(observer.news[2].resolved, 10u);
+}
+
+// A leader proposes the end of a lease; before that is applied a client ends the lease itself and has the id granted anew.
+TEST_F(ApplierTest, What_was_decided_about_a_lease_does_not_touch_the_next_of_its_id) {
+  const auto grant = [](int64_t ttl_s) {
+    kvdpb::Command command;
+    command.mutable_lease_grant()->set_id(9);
+    command.mutable_lease_grant()->set_ttl(ttl_s);
+    return command;
+  };
+  kvdpb::Command revoke;
+  revoke.mutable_lease_revoke()->set_id(9);
+  ASSERT_TRUE(applier_->apply({entry_of(1, {grant(10)})}).ok());
+  const uint64_t first = store_->lease(9)->grant;
+  kvdpb::Command checkpoint;
+  checkpoint.mutable_lease_checkpoints()->set_term(3);
+  checkpoint.mutable_lease_checkpoints()->add_checkpoints()->set_id(9);
+  checkpoint.mutable_lease_checkpoints()->mutable_checkpoints(0)->set_remaining_ttl(5);
+  checkpoint.mutable_lease_checkpoints()->add_grants(first);
+  kvdpb::Command expiry;
+  expiry.mutable_lease_expiry()->set_term(3);
+  expiry.mutable_lease_expiry()->add_ids(9);
+  expiry.mutable_lease_expiry()->add_grants(first);
+  ASSERT_TRUE(applier_->apply({entry_of(2, {revoke, grant(20)}), entry_of(3, {checkpoint, expiry})}).ok());
+  ASSERT_TRUE(store_->lease(9));
+  EXPECT_EQ(store_->lease(9)->remaining_s, 0);
+
+  expiry.mutable_lease_expiry()->set_grants(0, store_->lease(9)->grant);
+  ASSERT_TRUE(applier_->apply({entry_of(4, {expiry})}).ok());
+  EXPECT_FALSE(store_->lease(9));
 }
 
 }  // namespace

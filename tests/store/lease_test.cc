@@ -104,6 +104,24 @@ TEST_F(LeaseTest, A_lease_without_keys_goes_without_a_revision) {
   EXPECT_EQ(store_->revision().value(), 1);
 }
 
+// Whoever speaks of a lease that is gone must not be taken to mean the next one of its id.
+TEST_F(LeaseTest, One_that_is_granted_anew_is_another_lease) {
+  batch({grant(1), grant(2)});
+  const uint64_t first = store_->lease(1)->grant;
+  EXPECT_NE(store_->lease(2)->grant, first);
+  batch({revoke(1)});
+  ASSERT_TRUE(store_->flush().ok());
+  store_.reopen();
+  batch({grant(1)});
+  const uint64_t second = store_->lease(1)->grant;
+  EXPECT_GT(second, first);
+  batch({grant(3), revoke(3), grant(3)});
+  EXPECT_GT(store_->lease(3)->grant, second + 1);
+  ASSERT_TRUE(store_->flush().ok());
+  store_.reopen();
+  EXPECT_EQ(store_->lease(1)->grant, second);
+}
+
 TEST_F(LeaseTest, A_put_takes_the_key_to_its_own_lease) {
   batch({grant(1), grant(2), put("a", 1), put("b", 1), put("c", 1), put("d", 1)});
   auto keep = put_request("d", "new");
