@@ -38,6 +38,7 @@ rocksdb::DBOptions db_options(const StoreOptions& o) {
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   db.paranoid_checks = true;
+  db.avoid_flush_during_shutdown = !o.flush_on_close;
   return db;
 }
 

@@ -57,7 +57,7 @@ bool WatchHub::blocked(Stream& stream, const Watcher* watcher) {
   if (stream.full) return true;
   if (stream.sink->queued_bytes() < options_.stream_bytes_max) return false;
   stream.full = true;
-  stream.sink->call_when_drained(options_.stream_bytes_max / 2);
+  stream.sink->call_when_drained(std::max<size_t>(1, options_.stream_bytes_max / 2));
   return true;
 }
 

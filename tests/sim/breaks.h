@@ -30,8 +30,29 @@ enum class Break : uint8_t {
   kAckAtPropose,           // acknowledges a write once the leader has accepted it
   kStopPersisted,          // stops telling the core about its disk after a while
   kMisdeliver,             // delivers a vote under another sender's name
+
+  // Of the machine in store/:
+  kPutDiffers,            // one member applies another value than the log says
+  kForgetCompaction,      // one member skips a compaction
+  kWrongAnswer,           // a client is told the revision before its own
+  kRevokeInTwoRevisions,  // a lease takes its first key with it before the others
+  kExpiryOfAnyTerm,       // what a leader decided upon ends leases under the next one, too (etcd 12528, 15247)
+  kUnconfirmedKeepAlive,  // a leader answers keep-alives without asking whether it still is one (etcd 15247)
+  kIgnoreNotedRest,       // answers a keep-alive while the state still has a checkpoint from before it
+  kLeadFromCheckpoint,    // a new leader takes a lease's last checkpoint for its rest, cleared or not
+  kHastyLessor,           // a leader's clock runs ahead while it counts a lease's time
+  kLoseExpiry,            // leases are never ended
+  kForgetLeases,          // a new leader does not know the leases that were there before it
+  kLoseEvent,             // an event that is read from history is lost now and then, at the ring's edge say
+  kRepeatEvent,           // a watch is resumed at the last revision that it saw, not after it
+  kSplitRevision,         // a revision's events come in two responses
+  kProgressAhead,         // a progress notification names a revision that is on its way still
+  kHideCompaction,        // a watch that starts in what is compacted goes on after it, without a word
+  kCancelAtCompaction,    // a watch from the compact revision on is refused (etcd 19179)
+  kForgetPrevious,        // events come without the value before
   kCount,
 };
+inline constexpr Break kFirstStoreBreak = Break::kPutDiffers;
 
 std::string_view name(Break broken);
 std::optional<Break> break_by_name(std::string_view text);

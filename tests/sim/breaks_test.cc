@@ -45,7 +45,7 @@ TEST_P(Breaks, Are_noticed) {
 
 std::vector<Break> all_breaks() {
   std::vector<Break> out;
-  for (size_t i = 1; i < static_cast<size_t>(Break::kCount); ++i) out.push_back(static_cast<Break>(i));
+  for (size_t i = 1; i < static_cast<size_t>(kFirstStoreBreak); ++i) out.push_back(static_cast<Break>(i));
   return out;
 }
 

@@ -85,7 +85,11 @@ class Cluster {
 
   template <typename Line>
   void note(uint64_t digest, Line&& line) {
-    trace_.note(events_.now_us(), 0, digest, std::forward<Line>(line));
+    note_of(raft::NodeId(0), digest, std::forward<Line>(line));
+  }
+  template <typename Line>
+  void note_of(raft::NodeId node, uint64_t digest, Line&& line) {
+    trace_.note(events_.now_us(), node.value(), digest, std::forward<Line>(line));
   }
 
  private:

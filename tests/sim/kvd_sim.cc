@@ -2,6 +2,7 @@
 //
 //   kvd_sim --seed 17 --trace           one run, every step in words
 //   kvd_sim --seeds 1..10000            many; the failures, each with the tail of its trace
+//   kvd_sim --machine store --seed 17   the same with the real store, its leases and its watches
 //   kvd_sim --seeds 1..100 --break stale-read    the same with a deliberate bug: does anybody notice?
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "cluster.h"
 #include "options.h"
 #include "runner.h"
+#include "store/store_machine.h"
 
 namespace kv::sim {
 namespace {
@@ -35,6 +37,14 @@ void print_stats(const RunStats& s) {
               c.compactions, c.snapshots_installed, c.snapshots_failed, c.installs_interrupted);
   std::printf("  %" PRIu64 " changes proposed, %" PRIu64 " configurations, %" PRIu64 " of them joint\n",
               c.changes_proposed, c.configurations, c.joint_configurations);
+  if (s.stores_opened == 0) return;
+  std::printf("  store: %" PRIu64 " revisions, %" PRIu64 " answers compared, opened %" PRIu64 " times\n", s.revisions,
+              s.answers, s.stores_opened);
+  std::printf("  leases: %" PRIu64 " keep-alives answered, %" PRIu64 " ended, %" PRIu64 " checkpoints\n", s.keep_alives,
+              s.leases_expired, s.leases_checkpointed);
+  std::printf("  watches: %" PRIu64 " events, %" PRIu64 " resumed, %" PRIu64 " behind a compaction, %" PRIu64
+              " notes of progress\n",
+              s.watch_events, s.watches_resumed, s.watches_compacted, s.progress_notes);
 }
 
 int run_one(const SimOptions& options, bool trace) {
@@ -88,10 +98,11 @@ int run_many(SimOptions options, uint64_t from, uint64_t to, uint64_t failures_m
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Runs kvd's consensus under a simulated clock, network and disk.");
+  CLI::App app("Runs kvd's members under a simulated clock, network and disk.");
   SimOptions options;
   std::string seeds;
   std::string broken = "none";
+  std::string machine = "chain";
   bool trace = false;
   bool quiet = false;
   bool shrinking = false;
@@ -102,6 +113,9 @@ int run(int argc, char** argv) {
   app.add_option("--steps", options.steps, "events until the faults stop")->capture_default_str();
   app.add_option("--nodes", options.nodes, "voters at the start, 1 to 7; 0: drawn from the seed")
       ->check(CLI::Range(0, 7));
+  app.add_option("--machine", machine, "what the members replicate: chain (the log alone) or store (the real one)")
+      ->check(CLI::IsMember({"chain", "store"}))
+      ->capture_default_str();
   app.add_flag("--trace", trace, "print every step");
   app.add_flag("--quiet", quiet, "with --seeds: one line a failure");
   app.add_flag("--shrink", shrinking, "a failure of --seed: with as few faults and steps as it needs");
@@ -122,6 +136,7 @@ int run(int argc, char** argv) {
     return 1;
   }
   options.broken = *found;
+  if (machine == kStoreMachine.name) options.machine = &kStoreMachine;
   options.check_promises = !no_promise_checks;
   for (const std::string& fault : options.without) {
     const auto names = fault_names();

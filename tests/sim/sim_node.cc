@@ -26,8 +26,6 @@ SimNode::SimNode(NodeId id, Surroundings* world, const LogImage& log, std::uniqu
       state_(std::move(state)),
       clock_stands_in_pauses_(seed_for(world->options->seed, 2000 + id.value()) % 2 == 0),
       tick_us_(world->options->tick_us) {
-  // No two clocks show the same.
-  clock_.set_rate(world->events->now_us(), 1'000'000 * (1 + id.value()), 1);
   set_tick_us(tick_us_);
 }
 

@@ -76,6 +76,7 @@ class SimNode {
   uint64_t run() const { return run_; }
   const raft::Core& core() const { return *core_; }
   const StateMachine& state() const { return *state_; }
+  StateMachine& state() { return *state_; }
   const SimDisk& disk() const { return disk_; }
   // The member's own clock, which goes on from one process to the next.
   const SimClock& clock() const { return clock_; }

@@ -106,6 +106,7 @@ Status Model::do_put(const etcdserverpb::PutRequest& r, etcdserverpb::PutRespons
   if (r.prev_kv() && !before.empty()) *response->mutable_prev_kv() = before[0];
   Version v;
   v.main = revision_ + 1;
+  v.sub = changes_;
   v.kv.set_key(r.key());
   v.kv.set_value(r.ignore_value() ? before[0].value() : r.value());
   v.kv.set_lease(r.ignore_lease() ? before[0].lease() : r.lease());
@@ -123,6 +124,7 @@ void Model::do_delete(const etcdserverpb::DeleteRangeRequest& r, etcdserverpb::D
     if (r.prev_kv()) *response->add_prev_kvs() = kv;
     Version v;
     v.main = revision_ + 1;
+    v.sub = changes_;
     v.tombstone = true;
     versions_[kv.key()].push_back(v);
     ++changes_;

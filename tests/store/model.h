@@ -15,6 +15,7 @@ class Model {
  public:
   struct Version {
     int64_t main = 0;
+    int64_t sub = 0;  // its place among the changes of the revision
     bool tombstone = false;
     mvccpb::KeyValue kv;
   };
