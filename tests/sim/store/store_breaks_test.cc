@@ -9,7 +9,7 @@
 namespace kv::sim {
 namespace {
 
-constexpr uint64_t kSeeds = 100;
+constexpr uint64_t kSeeds = 200;
 
 class StoreBreaks : public testing::TestWithParam<Break> {};
 
