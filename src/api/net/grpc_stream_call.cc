@@ -232,11 +232,10 @@ std::pair<size_t, Http2Stream::Next> GrpcStreamCall::produce(char* into, size_t 
   }
   if (made > 0) {
     session()->hold_answer(*this, -static_cast<ptrdiff_t>(made));
-    // Sequentially consistent, as the store and the load in on_drained(): one of the two sees the other.
     const size_t queued = queued_bytes_.fetch_sub(made) - made;
     // Not here: nghttp2 is on the stack, and a handler will write.
-    if (queued < waited_for_.load()) {
-      thread().post([self = shared_from_this()] { self->run_waiters(); });
+    if (waiters_.is_due(queued)) {
+      thread().post([self = shared_from_this()] { self->waiters_.run(); });
     }
   }
   if (!sending_.empty()) return {made, Next::kMore};
@@ -247,34 +246,7 @@ std::pair<size_t, Http2Stream::Next> GrpcStreamCall::produce(char* into, size_t 
 }
 
 void GrpcStreamCall::on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) {
-  {
-    const std::lock_guard lock(mutex_);
-    waiters_.push_back({below_bytes, std::move(ready)});
-    waited_for_.store(std::max(waited_for_.load(), below_bytes));
-  }
-  // By now it may be so already: the bytes may have gone between the handler's look at them and this call.
-  run_waiters();
-}
-
-void GrpcStreamCall::run_waiters() {
-  std::vector<Waiter> due;
-  {
-    const std::lock_guard lock(mutex_);
-    const bool all = over_.load(std::memory_order_acquire);
-    const size_t queued = queued_bytes_.load();
-    size_t waited_for = 0;
-    for (size_t i = 0; i < waiters_.size();) {
-      if (!all && queued >= waiters_[i].below_bytes) {
-        waited_for = std::max(waited_for, waiters_[i].below_bytes);
-        ++i;
-        continue;
-      }
-      due.push_back(std::move(waiters_[i]));
-      waiters_.erase(waiters_.begin() + static_cast<ptrdiff_t>(i));
-    }
-    waited_for_.store(waited_for);
-  }
-  for (Waiter& waiter : due) waiter.ready();
+  waiters_.add(below_bytes, std::move(ready));
 }
 
 // ---- The end
@@ -319,7 +291,7 @@ void GrpcStreamCall::let_go(bool tell_handler) {
   // on_closed().
   auto tell = std::exchange(on_cancel, nullptr);
   if (tell_handler && tell) tell();
-  run_waiters();
+  waiters_.run();
 }
 
 void GrpcStreamCall::on_closed() {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/net/drain_waiters.h"
 #include "api/net/grpc_call.h"
 
 namespace kv::api {
@@ -50,11 +51,6 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
     // Copies up to `n` bytes, all from one of the two; returns how many.
     size_t copy(size_t from, size_t n, char* into) const;
   };
-  struct Waiter {
-    size_t below_bytes;
-    absl::AnyInvocable<void()> ready;
-  };
-
   void on_timer() override;
   bool enqueue(Output&& output);
   // Hands requests over until the handler pauses, the bytes end, or something is wrong.
@@ -68,7 +64,6 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
   void fail(Status status);
   // No more is written or read; calls on_cancel if the handler has not finished the stream itself.
   void let_go(bool tell_handler);
-  void run_waiters();
 
   const std::shared_ptr<CallContext> context_;
   std::shared_ptr<GrpcStreamCall> self_;
@@ -90,15 +85,14 @@ class GrpcStreamCall final : public GrpcCall, public ServerStream, public std::e
 
   std::atomic<bool> paused_{false};
   std::atomic<size_t> queued_bytes_{0};
-  std::atomic<bool> over_{false};      // write() refuses
-  std::atomic<size_t> waited_for_{0};  // the largest below_bytes of waiters_; 0: nobody waits
+  std::atomic<bool> over_{false};  // write() refuses
+  DrainWaiters waiters_{queued_bytes_, over_};
 
   std::mutex mutex_;             // guards all below
   std::vector<Output> written_;  // bounded by the handler, see Sink
   bool finished_ = false;
   Status status_;
   bool woken_ = false;  // take_output() is on its way
-  std::vector<Waiter> waiters_;
 };
 
 }  // namespace kv::api

@@ -180,38 +180,11 @@ OpenExchange::Output OpenExchange::take() {
 
 void OpenExchange::release(size_t bytes) {
   const size_t left = queued_bytes_.fetch_sub(bytes) - bytes;
-  if (left < waited_for_.load()) run_waiters();
+  if (waiters_.is_due(left)) waiters_.run();
 }
 
 void OpenExchange::on_drained(size_t below_bytes, absl::AnyInvocable<void()> ready) {
-  {
-    const std::lock_guard lock(mutex_);
-    waiters_.push_back({below_bytes, std::move(ready)});
-    waited_for_.store(std::max(waited_for_.load(), below_bytes));
-  }
-  // The bytes may have gone between the handler's look at them and this call.
-  run_waiters();
-}
-
-void OpenExchange::run_waiters() {
-  std::vector<Waiter> due;
-  {
-    const std::lock_guard lock(mutex_);
-    const bool all = over_.load(std::memory_order_acquire);
-    const size_t queued = queued_bytes_.load();
-    size_t waited_for = 0;
-    for (size_t i = 0; i < waiters_.size();) {
-      if (!all && queued >= waiters_[i].below_bytes) {
-        waited_for = std::max(waited_for, waiters_[i].below_bytes);
-        ++i;
-        continue;
-      }
-      due.push_back(std::move(waiters_[i]));
-      waiters_.erase(waiters_.begin() + static_cast<ptrdiff_t>(i));
-    }
-    waited_for_.store(waited_for);
-  }
-  for (Waiter& waiter : due) waiter.ready();
+  waiters_.add(below_bytes, std::move(ready));
 }
 
 // ---- The end
@@ -261,7 +234,7 @@ void OpenExchange::let_go(bool tell_handler) {
   // The callbacks hold the handler's state, which holds this. The one that may be on the stack stays until close().
   auto tell = std::exchange(on_cancel, nullptr);
   if (tell_handler && tell) tell();
-  run_waiters();
+  waiters_.run();
 }
 
 }  // namespace kv::api

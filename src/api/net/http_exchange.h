@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/net/core.h"
+#include "api/net/drain_waiters.h"
 #include "api/net/http.h"
 #include "api/net/io_thread.h"
 #include "api/net/timer_wheel.h"
@@ -70,11 +71,6 @@ class OpenExchange : public HttpExchange, public std::enable_shared_from_this<Op
   const std::shared_ptr<IoThread> thread_;
 
  private:
-  struct Waiter {
-    size_t below_bytes;
-    absl::AnyInvocable<void()> ready;
-  };
-
   struct Alarm final : Timer {
     void on_timer() override { std::exchange(due, nullptr)(); }
     absl::AnyInvocable<void()> due;
@@ -82,7 +78,6 @@ class OpenExchange : public HttpExchange, public std::enable_shared_from_this<Op
 
   void end(bool broken_off);
   void wake(bool needed);
-  void run_waiters();
   // Nothing more is read or written.
   void let_go(bool tell_handler);
 
@@ -93,15 +88,14 @@ class OpenExchange : public HttpExchange, public std::enable_shared_from_this<Op
   Alarm alarm_;
   std::atomic<bool> paused_{false};
   std::atomic<size_t> queued_bytes_{0};
-  std::atomic<bool> over_{false};      // write() refuses
-  std::atomic<size_t> waited_for_{0};  // the largest below_bytes of waiters_; 0: nobody waits
+  std::atomic<bool> over_{false};  // write() refuses
+  DrainWaiters waiters_{queued_bytes_, over_};
 
   mutable std::mutex mutex_;  // guards all below
   Output written_;            // bounded by the handler, see HttpExchange::write
   bool started_ = false;
   bool ended_ = false;
   bool woken_ = false;  // output_ready() is on its way
-  std::vector<Waiter> waiters_;
 };
 
 }  // namespace kv::api
