@@ -11,7 +11,6 @@ namespace kv::server {
 namespace {
 
 using namespace v3electionpb;
-using etcdserverpb::Compare;
 using etcdserverpb::RangeRequest;
 using etcdserverpb::RangeResponse;
 using etcdserverpb::ResponseHeader;
@@ -30,11 +29,7 @@ Status leader_missing() { return {Code::kUnknown, "\"leader\" field must be prov
 // A transaction for whoever still has the key.
 std::unique_ptr<TxnRequest> if_still_there(const std::string& key, int64_t revision) {
   auto txn = std::make_unique<TxnRequest>();
-  Compare* compare = txn->add_compare();
-  compare->set_key(key);
-  compare->set_target(Compare::CREATE);
-  compare->set_result(Compare::EQUAL);
-  compare->set_create_revision(revision);
+  *txn->add_compare() = created_at(key, revision);
   return txn;
 }
 
@@ -46,16 +41,6 @@ std::unique_ptr<TxnRequest> proclamation(const std::string& key, int64_t revisio
   put->set_value(value);
   put->set_lease(lease);
   return txn;
-}
-
-std::unique_ptr<RangeRequest> oldest(const std::string& prefix) {
-  auto range = std::make_unique<RangeRequest>();
-  range->set_key(prefix);
-  range->set_range_end(prefix_end(prefix));
-  range->set_sort_target(RangeRequest::CREATE);
-  range->set_sort_order(RangeRequest::ASCEND);
-  range->set_limit(1);
-  return range;
 }
 
 void wait_to_lead(Member& member, const CallPtr& call, const std::string& name, const Claim& claim,
@@ -92,7 +77,8 @@ class Observer : public std::enable_shared_from_this<Observer> {
 
  private:
   void look() {
-    member_.range(call_, oldest(prefix_), [self = shared_from_this()](const Status& status, RangeResponse&& response) {
+    auto range = std::make_unique<RangeRequest>(oldest_of(prefix_));
+    member_.range(call_, std::move(range), [self = shared_from_this()](const Status& status, RangeResponse&& response) {
       if (!status.ok()) return self->end(status);
       const int64_t revision = response.header().revision();
       WatchCreateRequest request;
@@ -237,7 +223,7 @@ void Elections::proclaim(CallPtr call, std::unique_ptr<ProclaimRequest> request,
 }
 
 void Elections::leader(CallPtr call, std::unique_ptr<LeaderRequest> request, Done<LeaderResponse> done) {
-  member_.range(std::move(call), oldest(request->name() + "/"),
+  member_.range(std::move(call), std::make_unique<RangeRequest>(oldest_of(request->name() + "/")),
                 [done = std::move(done)](Status status, RangeResponse&& response) mutable {
                   if (status.ok() && response.kvs_size() == 0) status = no_leader();
                   LeaderResponse answer;

@@ -14,6 +14,16 @@ constexpr int64_t kOwnLeaseTtlS = 60;  // etcd's default for a session
 Status canceled() { return {Code::kCanceled, "etcdserver: request canceled"}; }
 Status key_gone() { return {Code::kNotFound, "etcdserver: requested lease not found"}; }
 
+WatchCreateRequest deletions_of(const std::string& key, int64_t from) {
+  WatchCreateRequest watch;
+  watch.set_key(key);
+  watch.set_start_revision(from);
+  watch.add_filters(WatchCreateRequest::NOPUT);
+  return watch;
+}
+
+}  // namespace
+
 Compare created_at(const std::string& key, int64_t revision) {
   Compare compare;
   compare.set_key(key);
@@ -32,16 +42,6 @@ RangeRequest oldest_of(const std::string& prefix) {
   range.set_limit(1);
   return range;
 }
-
-WatchCreateRequest deletions_of(const std::string& key, int64_t from) {
-  WatchCreateRequest watch;
-  watch.set_key(key);
-  watch.set_start_revision(from);
-  watch.add_filters(WatchCreateRequest::NOPUT);
-  return watch;
-}
-
-}  // namespace
 
 std::string prefix_end(std::string prefix) {
   while (!prefix.empty()) {

@@ -81,6 +81,10 @@ class Turn : public std::enable_shared_from_this<Turn> {
   std::unique_ptr<OwnWatch> own_key_watch_;
 };
 
+// Holds when `key` is there and was created at `revision`; with 0, when it is not there.
+etcdserverpb::Compare created_at(const std::string& key, int64_t revision);
+// Asks for the oldest key under `prefix`: who has the lock, or leads.
+etcdserverpb::RangeRequest oldest_of(const std::string& prefix);
 // The end of the range of all keys that begin with `prefix`; "\0", which is all keys, if there is no other.
 std::string prefix_end(std::string prefix);
 

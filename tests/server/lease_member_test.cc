@@ -52,20 +52,7 @@ std::vector<int64_t> leases(Member& member) {
   return ids;
 }
 
-class LoneLeases : public testing::TestWithParam<int> {
- protected:
-  LoneLeases() : options_(quick_options(directory_.path(), "m1", "http://127.0.0.1:" + std::to_string(free_port()))) {
-    options_.pipeline_threads = GetParam();
-  }
-  std::unique_ptr<Member> start_and_wait() {
-    auto member = start(options_);
-    EXPECT_TRUE(eventually([&] { return member->leader() != 0; }));
-    return member;
-  }
-
-  TempDirectory directory_;
-  MemberOptions options_;
-};
+class LoneLeases : public LoneMember {};
 
 TEST_P(LoneLeases, Are_granted_in_etcds_words) {
   const auto member = start_and_wait();

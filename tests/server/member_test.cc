@@ -9,23 +9,6 @@
 namespace kv::server {
 namespace {
 
-// 1 and 3 pipeline threads do the same.
-class LoneMember : public testing::TestWithParam<int> {
- protected:
-  LoneMember() : options_(quick_options(directory_.path(), "m1", "http://127.0.0.1:" + std::to_string(free_port()))) {
-    options_.pipeline_threads = GetParam();
-  }
-
-  std::unique_ptr<Member> start_and_wait() {
-    auto member = start(options_);
-    EXPECT_TRUE(eventually([&] { return member->leader() != 0; }));
-    return member;
-  }
-
-  TempDirectory directory_;
-  MemberOptions options_;
-};
-
 TEST_P(LoneMember, Reads_what_it_wrote) {
   const auto member = start_and_wait();
   const auto written = put(*member, "k", "v");

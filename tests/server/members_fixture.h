@@ -1,6 +1,7 @@
 // Members with quick elections, alone and three at a time.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,14 +34,33 @@ inline std::unique_ptr<Member> start(const MemberOptions& options) {
   return member.ok() ? std::move(*member) : nullptr;
 }
 
+// By the number of pipeline threads: 1 and 3 do the same.
+class LoneMember : public testing::TestWithParam<int> {
+ protected:
+  LoneMember() : options_(quick_options(directory_.path(), "m1", "http://127.0.0.1:" + std::to_string(free_port()))) {
+    options_.pipeline_threads = GetParam();
+  }
+
+  std::unique_ptr<Member> start_and_wait() {
+    auto member = start(options_);
+    EXPECT_TRUE(eventually([&] { return member->leader() != 0; }));
+    return member;
+  }
+
+  TempDirectory directory_;
+  MemberOptions options_;
+};
+
 class ThreeMembers : public testing::Test {
  protected:
-  ThreeMembers() {
+  // `adjust` changes the options of each.
+  explicit ThreeMembers(const std::function<void(MemberOptions&)>& adjust = {}) {
     std::map<std::string, std::vector<std::string>> cluster;
     for (const char* name : {"m1", "m2", "m3"}) cluster[name] = {"http://127.0.0.1:" + std::to_string(free_port())};
     for (const auto& [name, urls] : cluster) {
       options_.push_back(quick_options(directory_.path(), name, urls[0]));
       options_.back().initial_cluster = cluster;
+      if (adjust) adjust(options_.back());
     }
     for (const auto& options : options_) members_.push_back(start(options));
     EXPECT_TRUE(eventually([this] { return agreed_leader() != 0; }));
@@ -66,7 +86,7 @@ class ThreeMembers : public testing::Test {
 
   TempDirectory directory_;
   std::vector<MemberOptions> options_;
-  std::vector<std::unique_ptr<Member>> members_;
+  std::vector<std::shared_ptr<Member>> members_;
 };
 
 }  // namespace kv::server

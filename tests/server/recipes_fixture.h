@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "fixture.h"
+#include "members_fixture.h"
 #include "server/turn.h"
 
 namespace kv::server {
@@ -40,18 +40,8 @@ Begun<Response> begin(Service& service, void (Service::*method)(CallPtr, std::un
 class RecipeTest : public testing::Test {
  protected:
   void SetUp() override {
-    MemberOptions options;
-    options.data_dir = directory_.path() + "/m";
-    const std::string url = "http://127.0.0.1:" + std::to_string(free_port());
-    options.listen_peer_urls = {url};
-    options.initial_advertise_peer_urls = {url};
-    options.heartbeat_interval_ms = 50;
-    options.election_timeout_ms = 500;
-    options.write_buffer_bytes = 4 << 20;
-    options.block_cache_bytes = 4 << 20;
-    auto member = Member::start(options, [](const Status& status) { ADD_FAILURE() << status.to_string(); });
-    ASSERT_TRUE(member.ok()) << member.status().to_string();
-    member_ = std::move(*member);
+    member_ = start(quick_options(directory_.path(), "m", "http://127.0.0.1:" + std::to_string(free_port())));
+    ASSERT_TRUE(member_);
     ASSERT_TRUE(eventually([&] { return member_->leader() != 0; }));
   }
 

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "base/random.h"
-#include "fixture.h"
+#include "members_fixture.h"
 #include "server/watch_stream.h"
 
 namespace kv::server {
@@ -19,27 +19,6 @@ namespace {
 using etcdserverpb::WatchCreateRequest;
 using etcdserverpb::WatchRequest;
 using etcdserverpb::WatchResponse;
-
-void must_not_fail(const Status& status) { ADD_FAILURE() << "a member failed: " << status.to_string(); }
-
-MemberOptions quick_options(const std::string& directory, const std::string& name, const std::string& peer_url) {
-  MemberOptions options;
-  options.name = name;
-  options.data_dir = directory + "/" + name;
-  options.listen_peer_urls = {peer_url};
-  options.initial_advertise_peer_urls = {peer_url};
-  options.heartbeat_interval_ms = 50;
-  options.election_timeout_ms = 500;
-  options.write_buffer_bytes = 4 << 20;
-  options.block_cache_bytes = 4 << 20;
-  return options;
-}
-
-std::unique_ptr<Member> start(const MemberOptions& options) {
-  auto member = Member::start(options, must_not_fail);
-  EXPECT_TRUE(member.ok()) << member.status().to_string();
-  return member.ok() ? std::move(*member) : nullptr;
-}
 
 // A client's end: takes responses as they come.
 class Inbox final : public WatchStream::Responses {
@@ -296,33 +275,13 @@ TEST(LeaderlessTest, Tells_once_when_patience_is_over) {
 
 // ---- Three members
 
-class ThreeWatched : public testing::Test {
+class ThreeWatched : public ThreeMembers {
  protected:
-  ThreeWatched() {
-    std::map<std::string, std::vector<std::string>> cluster;
-    for (const char* name : {"m1", "m2", "m3"}) cluster[name] = {"http://127.0.0.1:" + std::to_string(free_port())};
-    for (const auto& [name, urls] : cluster) {
-      options_.push_back(quick_options(directory_.path(), name, urls[0]));
-      options_.back().initial_cluster = cluster;
-      options_.back().watch_progress_interval_ms = 100;
-      options_.back().unsafe_no_fsync = true;  // no machine goes down here
-    }
-    for (const auto& options : options_) members_.push_back(start(options));
-    EXPECT_TRUE(eventually([this] { return agreed_leader() != 0; }));
-  }
-  uint64_t agreed_leader() const {
-    uint64_t leader = 0;
-    for (const auto& member : members_) {
-      if (!member) continue;
-      if (member->leader() == 0 || (leader != 0 && member->leader() != leader)) return 0;
-      leader = member->leader();
-    }
-    return leader;
-  }
-
-  TempDirectory directory_;
-  std::vector<MemberOptions> options_;
-  std::vector<std::shared_ptr<Member>> members_;
+  ThreeWatched()
+      : ThreeMembers([](MemberOptions& options) {
+          options.watch_progress_interval_ms = 100;
+          options.unsafe_no_fsync = true;  // no machine goes down here
+        }) {}
 };
 
 TEST_F(ThreeWatched, Without_a_leader_only_those_end_that_asked_for_one) {
