@@ -35,8 +35,17 @@ void LeaseClients::act(size_t index) {
   }
 }
 
+SimNode* LeaseClients::member_of(Owner& owner) {
+  for (SimNode* const node : world_->cluster->running_nodes()) {
+    if (node->id() == owner.at && !random_.one_in(10)) return node;
+  }
+  SimNode* const node = world_->some_node(random_);
+  owner.at = node != nullptr ? node->id() : raft::NodeId();
+  return node;
+}
+
 void LeaseClients::grant(Owner& owner) {
-  SimNode* node = world_->some_node(random_);
+  SimNode* node = member_of(owner);
   if (node == nullptr) return;
   const int64_t ttl_s = 1 + static_cast<int64_t>(random_.below(static_cast<uint64_t>(world_->options.ttl_s_max)));
   node->ask([this, &owner, node, ttl_s, asked_us = world_->cluster->events().now_us(), round = owner.round] {
@@ -66,7 +75,7 @@ void LeaseClients::revoke(Owner& owner) {
 }
 
 void LeaseClients::keep_alive(Owner& owner) {
-  SimNode* node = world_->some_node(random_);
+  SimNode* node = member_of(owner);
   if (node == nullptr) return;
   const uint64_t asked_us = world_->cluster->events().now_us();
   node->ask([&owner, node, asked_us, round = owner.round] {

@@ -22,9 +22,12 @@ class LeaseClients {
     bool held = false;           // as far as it knows
     uint64_t keep_alives = 0;    // that are still to be made
     uint64_t round = 0;          // answers of earlier rounds don't count
+    raft::NodeId at;             // the member that it talks to
   };
 
   void act(size_t owner);
+  // As clients do, it stays with a member for a while, also with one that is cut off and doesn't know.
+  SimNode* member_of(Owner& owner);
   void again(size_t owner, uint64_t delay_us);
   void grant(Owner& owner);
   void revoke(Owner& owner);

@@ -32,9 +32,6 @@ TEST_P(StoreBreaks, Are_noticed) {
 std::vector<Break> all_breaks() {
   std::vector<Break> out;
   for (size_t i = static_cast<size_t>(kFirstStoreBreak); i < static_cast<size_t>(Break::kCount); ++i) {
-    // Too rare here: leaders that are replaced without noticing are seldom asked just then. tests/server/lease_safety_test
-    // has the same break in its own model, and notices it.
-    if (static_cast<Break>(i) == Break::kUnconfirmedKeepAlive) continue;
     out.push_back(static_cast<Break>(i));
   }
   return out;
