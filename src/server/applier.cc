@@ -144,7 +144,7 @@ Status apply_command(const store::Store& store, const Command& command, raft::Te
     case Command::kClusterVersion:
       batch.put_record(kClusterVersionRecord, command.cluster_version().version());
       return {};
-    case Command::REQUEST_NOT_SET: break;
+    default: break;
   }
   KV_CHECK(false, "known_command() let an unknown command through");
 }
