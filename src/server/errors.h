@@ -5,6 +5,8 @@
 
 namespace kv::server::errors {
 
+// For a call that this version knows and does not serve.
+inline Status not_served() { return {Code::kUnimplemented, "etcdserver: not capable"}; }
 inline Status stopped() { return {Code::kUnavailable, "etcdserver: server stopped"}; }
 inline Status timed_out() { return {Code::kUnavailable, "etcdserver: request timed out"}; }
 inline Status timed_out_applying() {

@@ -60,13 +60,42 @@ class Member {
   virtual std::unique_ptr<WatchStream> watch(CallPtr call, std::shared_ptr<WatchStream::Responses> sink) = 0;
 
   virtual Call<etcdserverpb::MemberListRequest, etcdserverpb::MemberListResponse> member_list = 0;
+  virtual Call<etcdserverpb::MemberAddRequest, etcdserverpb::MemberAddResponse> member_add = 0;
+  virtual Call<etcdserverpb::MemberRemoveRequest, etcdserverpb::MemberRemoveResponse> member_remove = 0;
+  virtual Call<etcdserverpb::MemberUpdateRequest, etcdserverpb::MemberUpdateResponse> member_update = 0;
+  virtual Call<etcdserverpb::MemberPromoteRequest, etcdserverpb::MemberPromoteResponse> member_promote = 0;
 
   virtual Call<etcdserverpb::StatusRequest, etcdserverpb::StatusResponse> status = 0;
   virtual Call<etcdserverpb::HashRequest, etcdserverpb::HashResponse> hash = 0;
   virtual Call<etcdserverpb::HashKVRequest, etcdserverpb::HashKVResponse> hash_kv = 0;
   virtual Call<etcdserverpb::AlarmRequest, etcdserverpb::AlarmResponse> alarm = 0;
   virtual Call<etcdserverpb::MoveLeaderRequest, etcdserverpb::MoveLeaderResponse> move_leader = 0;
+  virtual Call<etcdserverpb::DefragmentRequest, etcdserverpb::DefragmentResponse> defragment = 0;
+  virtual Call<etcdserverpb::DowngradeRequest, etcdserverpb::DowngradeResponse> downgrade = 0;
+  // A backup in pieces. `sink` is finished exactly once.
+  virtual void snapshot(CallPtr call, std::unique_ptr<etcdserverpb::SnapshotRequest> request,
+                        std::shared_ptr<Sink<etcdserverpb::SnapshotResponse>> sink) = 0;
+
   virtual Call<etcdserverpb::AuthStatusRequest, etcdserverpb::AuthStatusResponse> auth_status = 0;
+  virtual Call<etcdserverpb::AuthEnableRequest, etcdserverpb::AuthEnableResponse> auth_enable = 0;
+  virtual Call<etcdserverpb::AuthDisableRequest, etcdserverpb::AuthDisableResponse> auth_disable = 0;
+  virtual Call<etcdserverpb::AuthenticateRequest, etcdserverpb::AuthenticateResponse> authenticate = 0;
+  virtual Call<etcdserverpb::AuthUserAddRequest, etcdserverpb::AuthUserAddResponse> user_add = 0;
+  virtual Call<etcdserverpb::AuthUserGetRequest, etcdserverpb::AuthUserGetResponse> user_get = 0;
+  virtual Call<etcdserverpb::AuthUserListRequest, etcdserverpb::AuthUserListResponse> user_list = 0;
+  virtual Call<etcdserverpb::AuthUserDeleteRequest, etcdserverpb::AuthUserDeleteResponse> user_delete = 0;
+  virtual Call<etcdserverpb::AuthUserChangePasswordRequest, etcdserverpb::AuthUserChangePasswordResponse>
+      user_change_password = 0;
+  virtual Call<etcdserverpb::AuthUserGrantRoleRequest, etcdserverpb::AuthUserGrantRoleResponse> user_grant_role = 0;
+  virtual Call<etcdserverpb::AuthUserRevokeRoleRequest, etcdserverpb::AuthUserRevokeRoleResponse> user_revoke_role = 0;
+  virtual Call<etcdserverpb::AuthRoleAddRequest, etcdserverpb::AuthRoleAddResponse> role_add = 0;
+  virtual Call<etcdserverpb::AuthRoleGetRequest, etcdserverpb::AuthRoleGetResponse> role_get = 0;
+  virtual Call<etcdserverpb::AuthRoleListRequest, etcdserverpb::AuthRoleListResponse> role_list = 0;
+  virtual Call<etcdserverpb::AuthRoleDeleteRequest, etcdserverpb::AuthRoleDeleteResponse> role_delete = 0;
+  virtual Call<etcdserverpb::AuthRoleGrantPermissionRequest, etcdserverpb::AuthRoleGrantPermissionResponse>
+      role_grant_permission = 0;
+  virtual Call<etcdserverpb::AuthRoleRevokePermissionRequest, etcdserverpb::AuthRoleRevokePermissionResponse>
+      role_revoke_permission = 0;
 
   // ---- facts: any thread ----
   virtual uint64_t id() const = 0;

@@ -1,0 +1,235 @@
+// The one implementation of Member, behind its interface. What a call does is in member_keys.cc, member_leases.cc,
+// member_cluster.cc, member_maintenance.cc and member_auth.cc; how the member is put together, started and stopped in
+// member.cc. Included by these alone.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "kvdpb/command.pb.h"
+#include "raft/transport.h"
+#include "server/auto_compaction.h"
+#include "server/engine.h"
+#include "server/errors.h"
+#include "server/lease_calls.h"
+#include "server/member.h"
+#include "server/membership.h"
+#include "server/peer_calls.h"
+#include "server/transfers.h"
+
+namespace kv::server {
+
+using namespace etcdserverpb;  // this header is private to the files named above
+
+uint64_t random_number();
+
+class LocalMember final : public Member {
+ public:
+  LocalMember(const MemberOptions& options, std::function<void(Status)> failed);
+  ~LocalMember() override { stop(0); }
+
+  Status open();
+
+  void stop(int64_t grace_ms) override;
+
+  // ---- key space ----
+
+  void range(CallPtr call, std::unique_ptr<RangeRequest> request, Done<RangeResponse> done) override;
+  void range_stream(CallPtr call, std::unique_ptr<RangeRequest> request,
+                    std::shared_ptr<Sink<RangeStreamResponse>> sink) override;
+  void put(CallPtr call, std::unique_ptr<PutRequest> request, Done<PutResponse> done) override;
+  void delete_range(CallPtr call, std::unique_ptr<DeleteRangeRequest> request, Done<DeleteRangeResponse> done) override;
+  void txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) override;
+  void compact(CallPtr call, std::unique_ptr<CompactionRequest> request, Done<CompactionResponse> done) override;
+
+  // ---- leases ----
+
+  void lease_grant(CallPtr call, std::unique_ptr<LeaseGrantRequest> request, Done<LeaseGrantResponse> done) override;
+  void lease_revoke(CallPtr call, std::unique_ptr<LeaseRevokeRequest> request, Done<LeaseRevokeResponse> done) override;
+  void lease_keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveRequest> request,
+                        Done<LeaseKeepAliveResponse> done) override;
+  void lease_time_to_live(CallPtr call, std::unique_ptr<LeaseTimeToLiveRequest> request,
+                          Done<LeaseTimeToLiveResponse> done) override;
+  void lease_leases(CallPtr call, std::unique_ptr<LeaseLeasesRequest>, Done<LeaseLeasesResponse> done) override;
+
+  std::unique_ptr<WatchStream> watch(CallPtr call, std::shared_ptr<WatchStream::Responses> sink) override;
+
+  // ---- cluster ----
+
+  void member_list(CallPtr call, std::unique_ptr<MemberListRequest> request, Done<MemberListResponse> done) override;
+  void member_add(CallPtr call, std::unique_ptr<MemberAddRequest> request, Done<MemberAddResponse> done) override;
+  void member_remove(CallPtr call, std::unique_ptr<MemberRemoveRequest> request,
+                     Done<MemberRemoveResponse> done) override;
+  void member_update(CallPtr call, std::unique_ptr<MemberUpdateRequest> request,
+                     Done<MemberUpdateResponse> done) override;
+  void member_promote(CallPtr call, std::unique_ptr<MemberPromoteRequest> request,
+                      Done<MemberPromoteResponse> done) override;
+
+  // ---- maintenance ----
+
+  void status(CallPtr, std::unique_ptr<StatusRequest>, Done<StatusResponse> done) override;
+  void hash(CallPtr call, std::unique_ptr<HashRequest>, Done<HashResponse> done) override;
+  void hash_kv(CallPtr, std::unique_ptr<HashKVRequest> request, Done<HashKVResponse> done) override;
+  void alarm(CallPtr, std::unique_ptr<AlarmRequest> request, Done<AlarmResponse> done) override;
+  void move_leader(CallPtr, std::unique_ptr<MoveLeaderRequest> request, Done<MoveLeaderResponse> done) override;
+  void defragment(CallPtr call, std::unique_ptr<DefragmentRequest> request, Done<DefragmentResponse> done) override;
+  void downgrade(CallPtr call, std::unique_ptr<DowngradeRequest> request, Done<DowngradeResponse> done) override;
+  void snapshot(CallPtr call, std::unique_ptr<SnapshotRequest> request,
+                std::shared_ptr<Sink<SnapshotResponse>> sink) override;
+
+  // ---- users and roles ----
+
+  void auth_status(CallPtr, std::unique_ptr<AuthStatusRequest>, Done<AuthStatusResponse> done) override;
+  void auth_enable(CallPtr call, std::unique_ptr<AuthEnableRequest> request, Done<AuthEnableResponse> done) override;
+  void auth_disable(CallPtr call, std::unique_ptr<AuthDisableRequest> request, Done<AuthDisableResponse> done) override;
+  void authenticate(CallPtr call, std::unique_ptr<AuthenticateRequest> request,
+                    Done<AuthenticateResponse> done) override;
+  void user_add(CallPtr call, std::unique_ptr<AuthUserAddRequest> request, Done<AuthUserAddResponse> done) override;
+  void user_get(CallPtr call, std::unique_ptr<AuthUserGetRequest> request, Done<AuthUserGetResponse> done) override;
+  void user_list(CallPtr call, std::unique_ptr<AuthUserListRequest> request, Done<AuthUserListResponse> done) override;
+  void user_delete(CallPtr call, std::unique_ptr<AuthUserDeleteRequest> request,
+                   Done<AuthUserDeleteResponse> done) override;
+  void user_change_password(CallPtr call, std::unique_ptr<AuthUserChangePasswordRequest> request,
+                            Done<AuthUserChangePasswordResponse> done) override;
+  void user_grant_role(CallPtr call, std::unique_ptr<AuthUserGrantRoleRequest> request,
+                       Done<AuthUserGrantRoleResponse> done) override;
+  void user_revoke_role(CallPtr call, std::unique_ptr<AuthUserRevokeRoleRequest> request,
+                        Done<AuthUserRevokeRoleResponse> done) override;
+  void role_add(CallPtr call, std::unique_ptr<AuthRoleAddRequest> request, Done<AuthRoleAddResponse> done) override;
+  void role_get(CallPtr call, std::unique_ptr<AuthRoleGetRequest> request, Done<AuthRoleGetResponse> done) override;
+  void role_list(CallPtr call, std::unique_ptr<AuthRoleListRequest> request, Done<AuthRoleListResponse> done) override;
+  void role_delete(CallPtr call, std::unique_ptr<AuthRoleDeleteRequest> request,
+                   Done<AuthRoleDeleteResponse> done) override;
+  void role_grant_permission(CallPtr call, std::unique_ptr<AuthRoleGrantPermissionRequest> request,
+                             Done<AuthRoleGrantPermissionResponse> done) override;
+  void role_revoke_permission(CallPtr call, std::unique_ptr<AuthRoleRevokePermissionRequest> request,
+                              Done<AuthRoleRevokePermissionResponse> done) override;
+
+  // ---- facts ----
+
+  uint64_t id() const override { return id_; }
+  uint64_t cluster_id() const override { return cluster_id_; }
+  Leaderless& leaderless() override { return leaderless_; }
+  uint64_t leader() const override { return engine_->soft_state().leader.value(); }
+  std::string cluster_version() const override { return store_->record(kClusterVersionRecord).value_or("not_decided"); }
+
+  void check_health(bool serializable, std::function<void(Status)> done) override;
+
+  std::vector<uint16_t> peer_ports() const override { return transport_->bound_ports(); }
+
+ private:
+  static constexpr size_t kTransportOverheadBytes = 512
+                                                    << 10;  // etcd's: a response may be so much larger than a request
+  static constexpr int64_t kDispatchTimeoutMs = 5000;       // etcd's: a request may take this long, and two elections
+
+  static int64_t now_ms() { return Clock::system().monotonic_ms(); }
+
+  int64_t request_timeout_ms() const { return kDispatchTimeoutMs + 2 * options_.election_timeout_ms; }
+
+  void make_engine(const raft::Configuration& configuration);
+
+  PeerCalls::Ports peer_call_ports();
+
+  static LeaseCalls::Options lease_options(const MemberOptions& options);
+
+  void start_leases();
+
+  // One and a half election timeouts, rounded up to seconds: nobody could keep a shorter lease alive over an election.
+  int64_t min_lease_ttl_s() const;
+
+  void connect_peers();
+
+  // On the engine's thread.
+  void on_soft_state(raft::SoftState soft, raft::Term term);
+
+  // Tells the cluster how this member is called and where its clients reach it, when the list says otherwise, and
+  // as the leader which API level is served. On the engine's thread, whenever a leader is known: a command that was
+  // lost is sent again with the next leader, and retried by the worker until the list is right.
+  void introduce_myself();
+
+  void introduce_until_known();
+
+  void hand_over_leadership(int64_t grace_ms);
+
+  // ---- the ways of a call ----
+
+  Status require_leader(const CallContext& call) const {
+    return call.has_leader && leader() == 0 ? errors::no_leader() : Status();
+  }
+
+  void fill(ResponseHeader* header) const;
+
+  void serve_range(const RangeRequest& request, Done<RangeResponse>& done);
+
+  // A transaction of ranges only needs no log entry.
+  void read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done);
+
+  // Waits for a confirmed read, then goes on with `next` on the call's own thread. `next` keeps the call alive.
+  template <typename Next>
+  void read_then_post(CallContext& call, Next next) {
+    auto shared = std::make_shared<Next>(std::move(next));
+    Engine::ReadReady ready = [&call, shared](Status status) {
+      call.post([shared, status = std::move(status)] { (*shared)(status); });
+    };
+    if (const Status refused = engine_->read(ready); !refused.ok()) (*shared)(refused);
+  }
+
+  void ask_leader(CallPtr call, kvdpb::PeerRequest question, LeaseCalls::Done done);
+
+  template <typename Response>
+  void propose(const CallContext& call, kvdpb::Command& command, Done<Response> done) {
+    if (Status refused = require_leader(call); !refused.ok()) return done(std::move(refused), {});
+    const size_t bytes = command.ByteSizeLong();
+    if (bytes > options_.max_request_bytes) return done(errors::too_large(), {});
+    // Done exactly once: by the completion when the call was added, else here.
+    auto shared = std::make_shared<Done<Response>>(std::move(done));
+    Completion completion = [shared](Status status, google::protobuf::Message* response) {
+      if (!status.ok()) return (*shared)(std::move(status), Response());
+      (*shared)(Status(), std::move(*static_cast<Response*>(response)));
+    };
+    const auto number = calls_.add(bytes, now_ms() + request_timeout_ms(), completion);
+    if (!number.ok()) return (*shared)(number.status(), Response());
+    command.set_origin(id_);
+    command.set_call(*number);
+    if (!engine_->propose(command.SerializeAsString())) {
+      for (Completion& taken : calls_.take({*number}))
+        if (taken) taken(errors::stopped(), nullptr);
+    }
+  }
+
+  void compact_when_due();
+
+  // The worker: what takes long and must hold up neither a door nor the engine.
+  void work();
+
+  const MemberOptions options_;
+  const std::function<void(Status)> failed_;
+  uint64_t id_ = 0;
+  uint64_t cluster_id_ = 0;
+  std::atomic<uint64_t> term_{0};
+  std::atomic<bool> stopped_{false};
+
+  AutoCompaction auto_compaction_;  // the worker's
+  enum class CompactionEnd : uint8_t { kNone, kDone, kFailed };
+  std::atomic<CompactionEnd> compaction_end_{CompactionEnd::kNone};  // of the one it asked for; the worker takes it
+  PendingCalls calls_;
+  PeerCalls peer_calls_;
+  LeaseCalls leases_;
+  Transfers transfers_;
+  Leaderless leaderless_;
+  WatchStream::Parts watch_parts_;
+  Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
+  std::unique_ptr<raft::LogStore> log_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Applier> applier_;
+  std::unique_ptr<raft::Transport> transport_;
+  std::unique_ptr<Engine> engine_;
+  std::thread worker_;
+};
+
+}  // namespace kv::server

@@ -1,0 +1,133 @@
+// What an operator asks of one member.
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/log.h"
+#include "server/local_member.h"
+
+namespace kv::server {
+
+void LocalMember::status(CallPtr, std::unique_ptr<StatusRequest>, Done<StatusResponse> done) {
+  StatusResponse response;
+  fill(response.mutable_header());
+  const store::StoreStats stats = store_->stats();
+  response.set_version(std::string(kServerVersion));
+  response.set_storageversion(std::string(kClusterVersion));
+  response.set_dbsize(static_cast<int64_t>(stats.bytes_on_disk));
+  response.set_dbsizeinuse(static_cast<int64_t>(stats.bytes_in_use));
+  response.set_leader(leader());
+  response.set_raftindex(engine_->commit_index());
+  response.set_raftterm(term_.load(std::memory_order_relaxed));
+  response.set_raftappliedindex(engine_->applied_index());
+  for (const etcdserverpb::Member& member : members(*store_))
+    if (member.id() == id_) response.set_islearner(member.islearner());
+  if (leader() == 0) response.add_errors(errors::no_leader().text());
+  done(Status(), std::move(response));
+}
+
+void LocalMember::hash(CallPtr call, std::unique_ptr<HashRequest>, Done<HashResponse> done) {
+  hash_kv(std::move(call), std::make_unique<HashKVRequest>(),
+          [done = std::move(done)](Status status, HashKVResponse&& hashed) mutable {
+            HashResponse response;
+            *response.mutable_header() = hashed.header();
+            response.set_hash(hashed.hash());
+            done(std::move(status), std::move(response));
+          });
+}
+
+void LocalMember::hash_kv(CallPtr, std::unique_ptr<HashKVRequest> request, Done<HashKVResponse> done) {
+  // A scan: not on a door's thread.
+  auto shared = std::make_shared<Done<HashKVResponse>>(std::move(done));
+  const bool taken = heavy_work_.push([this, revision = request->revision(), shared]() mutable {
+    HashKVResponse response;
+    const auto hashed = store_->hash_kv(revision);
+    if (!hashed.ok()) return (*shared)(hashed.status(), std::move(response));
+    fill(response.mutable_header());
+    response.mutable_header()->set_revision(hashed->revision);
+    response.set_hash(hashed->hash);
+    response.set_compact_revision(hashed->compact_revision);
+    response.set_hash_revision(hashed->hash_revision);
+    (*shared)(Status(), std::move(response));
+  });
+  if (!taken) (*shared)(stopped_ ? errors::stopped() : errors::too_many_requests(), {});
+}
+
+void LocalMember::alarm(CallPtr, std::unique_ptr<AlarmRequest> request, Done<AlarmResponse> done) {
+  AlarmResponse response;
+  // Nothing raises an alarm yet, so there is none to list and none to end.
+  if (request->action() == AlarmRequest::ACTIVATE) return done({Code::kUnimplemented, "etcdserver: not capable"}, {});
+  fill(response.mutable_header());
+  done(Status(), std::move(response));
+}
+
+void LocalMember::move_leader(CallPtr, std::unique_ptr<MoveLeaderRequest> request, Done<MoveLeaderResponse> done) {
+  const uint64_t target = request->targetid();
+  if (leader() != id_) return done(errors::not_leader(), {});
+  const auto known = members(*store_);
+  const auto found = std::find_if(known.begin(), known.end(), [&](const auto& m) { return m.id() == target; });
+  if (found == known.end() || found->islearner()) return done(errors::bad_transferee(), {});
+  if (target == id_) {
+    MoveLeaderResponse response;
+    fill(response.mutable_header());
+    return done(Status(), std::move(response));
+  }
+  transfers_.wait_for(target, now_ms() + 2 * options_.election_timeout_ms,
+                      [this, done = std::move(done)](Status status) mutable {
+                        MoveLeaderResponse response;
+                        fill(response.mutable_header());
+                        done(std::move(status), std::move(response));
+                      });
+  engine_->run([target](raft::Core& core) { core.transfer_leadership(raft::NodeId(target)); });
+}
+
+void LocalMember::check_health(bool serializable, std::function<void(Status)> done) {
+  if (leader() == 0) return done(errors::no_leader());
+  if (serializable) return done(Status());
+  Engine::ReadReady ready = [done](const Status& status) { done(status); };
+  if (const Status refused = engine_->read(ready); !refused.ok()) done(refused);
+}
+
+void LocalMember::hand_over_leadership(int64_t grace_ms) {
+  if (leader() != id_) return;
+  // Shared with a callback that may outlive the wait.
+  struct Wait {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool over = false;
+  };
+  auto wait = std::make_shared<Wait>();
+  const auto finish = [wait] {
+    const std::lock_guard lock(wait->mutex);
+    wait->over = true;
+    wait->changed.notify_all();
+  };
+  engine_->run([this, finish, grace_ms](raft::Core& core) {
+    const raft::CoreStatus status = core.status();
+    const raft::PeerStatus* best = nullptr;
+    for (const raft::PeerStatus& peer : status.peers) {
+      if (peer.learner || !peer.recently_active) continue;
+      if (!best || peer.match > best->match) best = &peer;
+    }
+    if (!best) return finish();
+    log_info("handing leadership over", {{"to", hex_id(best->id.value())}});
+    transfers_.wait_for_change(id_, now_ms() + grace_ms, [finish](Status) { finish(); });
+    core.transfer_leadership(best->id);
+  });
+  std::unique_lock lock(wait->mutex);
+  wait->changed.wait_for(lock, std::chrono::milliseconds(grace_ms), [&] { return wait->over; });
+}
+
+void LocalMember::defragment(CallPtr, std::unique_ptr<DefragmentRequest>, Done<DefragmentResponse> done) {
+  done(errors::not_served(), {});
+}
+
+void LocalMember::downgrade(CallPtr, std::unique_ptr<DowngradeRequest>, Done<DowngradeResponse> done) {
+  done(errors::not_served(), {});
+}
+
+void LocalMember::snapshot(CallPtr, std::unique_ptr<SnapshotRequest>, std::shared_ptr<Sink<SnapshotResponse>> sink) {
+  sink->finish(errors::not_served());
+}
+
+}  // namespace kv::server
