@@ -91,7 +91,17 @@ Status check_not_orphaned(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
+Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) { return open(options, false); }
+
+Result<std::unique_ptr<Database>> Database::open_for_reading(const std::string& path) {
+  StoreOptions options;
+  options.path = path;
+  options.create_if_missing = false;
+  options.block_cache_bytes = 1 << 20;
+  return open(options, true);
+}
+
+Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options, bool for_reading) {
   if (options.create_if_missing) {
     KV_RETURN_IF_ERROR(make_directory(options.path));
   } else if (!std::filesystem::exists(options.path)) {
@@ -118,7 +128,9 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
   std::unique_ptr<Database> database(new Database());
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status s = rocksdb::DB::Open(db_options(options), options.path, families, &handles, &db);
+  const rocksdb::Status s =
+      for_reading ? rocksdb::DB::OpenForReadOnly(db_options(options), options.path, families, &handles, &db)
+                  : rocksdb::DB::Open(db_options(options), options.path, families, &handles, &db);
   if (!s.ok()) {
     const std::string text = "state: " + options.path + ": " + s.ToString();
     if (s.ToString().find("LOCK") != std::string::npos || s.ToString().find("lock hold") != std::string::npos) {
@@ -137,6 +149,9 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
   if (*found && (!decode_int64(bytes, &format) || format != kFormatVersion)) {
     return Status(Code::kDataLoss, "state: " + options.path + ": format " + std::to_string(format) +
                                        " is not known to this version, which knows " + std::to_string(kFormatVersion));
+  }
+  if (!*found && for_reading) {
+    return Status(Code::kDataLoss, "state: " + options.path + ": meta record \"format\" is missing");
   }
   if (!*found) {
     rocksdb::WriteBatch batch;
@@ -170,6 +185,17 @@ Result<bool> Database::get_meta(std::string_view key, std::string* value, bool p
   if (s.IsNotFound()) return false;
   if (!s.ok()) return from_rocksdb(s, "state: reading meta");
   return true;
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Database::records(std::string_view prefix) const {
+  std::vector<std::pair<std::string, std::string>> out;
+  const std::string start = std::string(kMetaRecordPrefix).append(prefix);
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions(), meta()));
+  for (it->Seek(start); it->Valid() && it->key().starts_with(start); it->Next()) {
+    out.emplace_back(it->key().ToString().substr(kMetaRecordPrefix.size()), it->value().ToString());
+  }
+  if (!it->status().ok()) return from_rocksdb(it->status(), "state: reading meta");
+  return out;
 }
 
 Status Database::flush() const {

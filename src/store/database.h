@@ -9,6 +9,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "store/encoding.h"
@@ -19,6 +21,8 @@ namespace kv::store {
 class Database {
  public:
   static Result<std::unique_ptr<Database>> open(const StoreOptions& options);
+  // Leaves the files alone and takes no lock.
+  static Result<std::unique_ptr<Database>> open_for_reading(const std::string& path);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -37,12 +41,16 @@ class Database {
   // A value of meta; false when there is none. With `persisted`, as it is in the files: what a crash would leave.
   Result<bool> get_meta(std::string_view key, std::string* value, bool persisted = false) const;
 
+  // The records (put_record) whose names start with `prefix`, by name.
+  Result<std::vector<std::pair<std::string, std::string>>> records(std::string_view prefix) const;
+
   Status flush() const;
 
  private:
   enum Family { kDefault, kHead, kHistory, kMeta, kLease, kFamilies };
 
   Database() = default;
+  static Result<std::unique_ptr<Database>> open(const StoreOptions& options, bool for_reading);
 
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* handles_[kFamilies] = {};

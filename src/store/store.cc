@@ -5,6 +5,7 @@
 
 #include "store/batch.h"
 #include "store/change_source.h"
+#include "store/checkpoint.h"
 #include "store/database.h"
 #include "store/errors.h"
 #include "store/hash.h"
@@ -42,11 +43,10 @@ class ReadOnlyTxn final : public TxnState {
 
 class RocksStore final : public Store, public Batch::Listener {
  public:
-  RocksStore(const StoreOptions& options, std::unique_ptr<Database> database, const Applied& applied,
-             int64_t compact_revision)
+  RocksStore(const StoreOptions& options, std::unique_ptr<Database> database, const StateInfo& info)
       : database_(std::move(database)),
-        recent_(applied.revision, options.recent_bytes),
-        counts_(applied.revision, {options.keys_per_block, 256}),
+        recent_(info.revision, options.recent_bytes),
+        counts_(info.revision, {options.keys_per_block, 256}),
         cache_(options.head_cache_bytes),
         changes_(*database_, recent_, published_),
         housekeeper_({*database_, guard_, counts_, recent_, published_, options.changes_per_checkpoint,
@@ -57,9 +57,9 @@ class RocksStore final : public Store, public Batch::Listener {
     context_.cache = &cache_;
     context_.leases = &leases_;
     context_.compacted = &published_.compacted;
-    context_.revision = applied.revision;
-    context_.compact_revision = compact_revision;
-    publish(applied, compact_revision);
+    context_.revision = info.revision;
+    context_.compact_revision = info.compact_revision;
+    publish({info.applied_index, info.applied_term, info.revision}, info.compact_revision);
   }
 
   Status start() {
@@ -142,14 +142,9 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   std::vector<std::pair<std::string, std::string>> records(std::string_view prefix) const override {
-    std::vector<std::pair<std::string, std::string>> out;
-    const std::string start = std::string(kMetaRecordPrefix).append(prefix);
-    const std::unique_ptr<rocksdb::Iterator> it((*database_)->NewIterator(rocksdb::ReadOptions(), database_->meta()));
-    for (it->Seek(start); it->Valid() && it->key().starts_with(start); it->Next()) {
-      out.emplace_back(it->key().ToString().substr(kMetaRecordPrefix.size()), it->value().ToString());
-    }
-    KV_CHECK(it->status().ok(), "state: records " + std::string(prefix) + ": " + it->status().ToString());
-    return out;
+    auto records = database_->records(prefix);
+    KV_CHECK(records.ok(), "state: records " + std::string(prefix) + ": " + records.status().to_string());
+    return std::move(*records);
   }
 
   const ChangeSource& changes() const override { return changes_; }
@@ -160,6 +155,7 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   Status flush() override { return database_->flush(); }
+  Result<StateInfo> checkpoint(const std::string& path) override { return make_checkpoint(*database_, path); }
 
  private:
   // Batch::Listener.
@@ -205,20 +201,9 @@ class RocksStore final : public Store, public Batch::Listener {
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   Result<std::unique_ptr<Database>> database = Database::open(options);
   if (!database.ok()) return database.status();
-  Applied applied;
-  int64_t compact_revision = -1;
-  std::string bytes;
-  Result<bool> found = (*database)->get_meta(kMetaApplied, &bytes);
-  if (!found.ok()) return found.status();
-  if (*found && !decode_applied(bytes, &applied)) {
-    return Status(Code::kDataLoss, "state: " + options.path + ": meta record \"applied\" is damaged");
-  }
-  found = (*database)->get_meta(kMetaCompact, &bytes);
-  if (!found.ok()) return found.status();
-  if (*found && !decode_int64(bytes, &compact_revision)) {
-    return Status(Code::kDataLoss, "state: " + options.path + ": meta record \"compact\" is damaged");
-  }
-  auto store = std::make_unique<RocksStore>(options, std::move(*database), applied, compact_revision);
+  const Result<StateInfo> info = read_state_info(**database);
+  if (!info.ok()) return info.status();
+  auto store = std::make_unique<RocksStore>(options, std::move(*database), *info);
   KV_RETURN_IF_ERROR(store->start());
   return std::unique_ptr<Store>(std::move(store));
 }

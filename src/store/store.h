@@ -122,6 +122,15 @@ struct HashResult {
   int64_t revision = 0;
 };
 
+// What a state on disk holds.
+struct StateInfo {
+  uint64_t applied_index = 0;     // of the last entry in it, whole batches only
+  uint64_t applied_term = 0;      // that entry's
+  int64_t revision = 1;           // of the last change
+  int64_t compact_revision = -1;  // as StoreStats says
+  std::vector<std::pair<std::string, std::string>> records;  // all of put_record's, by name
+};
+
 // Told of commits.
 class CommitListener {
  public:
@@ -194,8 +203,26 @@ class Store {
   virtual void wait_compacted(int64_t revision, std::function<void(Status)> done) = 0;
 
   // Writes everything that is in memory to disk, atomically over all column families; durable_index() reaches
-  // applied_index() as it was at the call.
+  // applied_index() as it was at the call. Any thread; applying goes on.
   virtual Status flush() = 0;
+
+  // ---- copies of the state ----
+
+  // Makes the directory `path`, which does not exist, its parent does, into a copy of the state as of one applied
+  // index, which is at least applied_index() at the call and is told in the answer. Everything is in it, all column
+  // families at that one point; it is complete and synced when this returns, and can be opened by Store::open() (with
+  // another process's copy of the member, say) or asked by inspect(). Files are shared with the state by hard links where
+  // both are on one file system, else copied; they never change, but RocksDB's own small files (CURRENT, MANIFEST,
+  // OPTIONS) do once somebody opens the copy for writing.
+  //
+  // Any thread; applying and reading go on, for a flush is all it costs. Several may run, with different paths. What is
+  // left by a crash is `path`.tmp and is whoever chose the path's to remove. Errors: AlreadyExists; Internal (a full
+  // disk), and then there is no `path`.
+  virtual Result<StateInfo> checkpoint(const std::string& path) = 0;
+
+  // What the state in the directory `path` holds, which nobody has open for writing. Nothing is written. DataLoss when
+  // files are missing or of the wrong size; what they hold is checked when it is read. NotFound: no such directory.
+  static Result<StateInfo> inspect(const std::string& path);
 };
 
 }  // namespace kv::store
