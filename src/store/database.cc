@@ -203,4 +203,21 @@ Status Database::flush() const {
   return from_rocksdb(db_->Flush(options, {head(), history(), meta(), lease()}), "state: flushing");
 }
 
+Status Database::defragment(std::atomic<bool>& cancel) const {
+  rocksdb::CompactRangeOptions options;
+  // RocksDB's own compactions, which keep writes from stalling, go on beside it, and it takes one thread.
+  options.exclusive_manual_compaction = false;
+  options.max_subcompactions = 1;
+  // The lowest level too, which is where most of it lies; but not what this very call has written there.
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  options.canceled = &cancel;
+  // The small families first: they are done at once, and the state's flush is then behind us.
+  for (auto* family : {meta(), lease(), head(), history()}) {
+    const rocksdb::Status s = db_->CompactRange(options, family, nullptr, nullptr);
+    if (s.IsIncomplete() || cancel.load()) return {Code::kCanceled, "state: the defragmentation was stopped"};
+    if (!s.ok()) return from_rocksdb(s, "state: defragmenting");
+  }
+  return {};
+}
+
 }  // namespace kv::store

@@ -6,6 +6,7 @@
 
 #include <rocksdb/db.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,6 +46,9 @@ class Database {
   Result<std::vector<std::pair<std::string, std::string>>> records(std::string_view prefix) const;
 
   Status flush() const;
+
+  // See Store::defragment().
+  Status defragment(std::atomic<bool>& cancel) const;
 
  private:
   enum Family { kDefault, kHead, kHistory, kMeta, kLease, kFamilies };

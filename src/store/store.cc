@@ -155,6 +155,7 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   Status flush() override { return database_->flush(); }
+  Status defragment(std::atomic<bool>& cancel) override { return database_->defragment(cancel); }
   Result<StateInfo> checkpoint(const std::string& path) override { return make_checkpoint(*database_, path); }
 
  private:

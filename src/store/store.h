@@ -10,6 +10,7 @@
 // index, whole batches only.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -205,6 +206,12 @@ class Store {
   // Writes everything that is in memory to disk, atomically over all column families; durable_index() reaches
   // applied_index() as it was at the call. Any thread; applying goes on.
   virtual Status flush() = 0;
+
+  // Rewrites all tables, so that what was deleted, overwritten or compacted gives its space back at once and not when
+  // its turn comes. Takes long (all that lives is read and written once) and needs as much free disk as the largest
+  // level meanwhile; readers and the thread that applies go on. Stops soon after `cancel` turned true: Canceled, and
+  // whatever was done by then stays. One at a time.
+  virtual Status defragment(std::atomic<bool>& cancel) = 0;
 
   // ---- copies of the state ----
 
