@@ -17,7 +17,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -100,6 +102,14 @@ class Client {
   Result<MemberStatus> status(std::string_view endpoint, const CallOptions& call = {});
   // The hash of the history up to `revision` (0: now): equal on all members.
   Result<HashKvResponse> hash_kv(std::string_view endpoint, int64_t revision = 0, const CallOptions& call = {});
+
+  // Has the member rewrite its files, which may take minutes: see CallOptions::timeout.
+  Status defragment(std::string_view endpoint, const CallOptions& call = {});
+  // A backup of the member that answers, in pieces that `take` gets in their order, on the calling thread; the last one
+  // is the SHA-256 of all before. An error of `take` ends it and is returned; so does a stop, as Canceled. Takes as
+  // long as it takes, unless `call` says otherwise. Never repeated once the first piece has come.
+  Status snapshot(const std::function<Status(const SnapshotPart&)>& take, const CallOptions& call = {},
+                  std::stop_token stop = {});
 
   // Never fails at once: errors come out of the Watcher. See watch.h. Deleting that which is watched is an event, and
   // so is the end of a lease that a key hangs on.

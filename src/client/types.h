@@ -145,6 +145,13 @@ struct HashKvResponse {
   int64_t hash_revision = 0;
 };
 
+// A piece of a backup; lives as long as the callback that gets it.
+struct SnapshotPart {
+  std::string_view bytes{};
+  uint64_t remaining_bytes = 0;  // that follow, without the 32 of the sum at the end
+  std::string_view version{};    // the storage version of the server; empty before etcd 3.6
+};
+
 struct Member {
   uint64_t id = 0;
   std::string name{};  // empty: it has not started yet
