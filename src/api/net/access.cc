@@ -18,7 +18,7 @@ AccessRules::AccessRules(const std::vector<std::string>& cors, const std::vector
     : origins_(cors.begin(), cors.end()), hosts_(hosts.begin(), hosts.end()) {}
 
 std::optional<HttpResponse> AccessRules::refuse(const HttpRequest& request) const {
-  if (hosts_.empty() || hosts_.contains("*")) return std::nullopt;
+  if (request.secure || hosts_.empty() || hosts_.contains("*")) return std::nullopt;
   const std::string host(without_port(request.header("host")));
   if (hosts_.contains(host)) return std::nullopt;
   HttpResponse response;

@@ -19,7 +19,8 @@ class AccessRules {
 
   // The answer to a request that is not let in: its Host is none of the allowed ones. A web page could otherwise have
   // its own name resolve to this server's address, and read and write as if it came from here (DNS rebinding,
-  // CVE-2018-5702). Not for TLS, where such a name has no certificate.
+  // CVE-2018-5702). What came by TLS is let in, as by etcd: there a name that is not the server's has no certificate,
+  // and the browser does not go on.
   std::optional<HttpResponse> refuse(const HttpRequest& request) const;
   // The CORS headers of the answer.
   void add_headers(const HttpRequest& request, HttpFields& fields) const;

@@ -22,12 +22,25 @@ void Connection::start(std::shared_ptr<ServerCore> core, IoThread& thread, std::
   const auto made = std::make_shared<Connection>(std::move(core), thread, std::move(socket));
   thread.adopt(made);
   thread.timers().set(*made, thread.now_ms() + made->core_->options.header_timeout_ms);
+  if (made->secure()) made->queue_up();
   made->wait_readable();
 }
 
 Connection::Connection(std::shared_ptr<ServerCore> core, IoThread& thread, std::unique_ptr<Socket> socket)
     : core_(std::move(core)), thread_(thread), socket_(std::move(socket)) {
   core_->connection_opened();
+}
+
+void Connection::queue_up() {
+  auto& queue = thread_.handshaking();
+  // Who is honest is quick: the one that has taken longest goes.
+  if (!queue.empty() && queue.size() >= core_->options.max_handshakes) queue.front()->abandon();
+  handshaking_ = queue.insert(queue.end(), this);
+}
+
+void Connection::leave_queue() {
+  if (handshaking_) thread_.handshaking().erase(*handshaking_);
+  handshaking_.reset();
 }
 
 Connection::~Connection() { core_->connection_closed(); }
@@ -73,6 +86,11 @@ void Connection::receive(std::string_view bytes) {
     case State::kClosed: return;
     case State::kSniffing: break;
   }
+  if (const std::string_view agreed = socket_->protocol(); !agreed.empty()) {
+    start_session(/*http2=*/agreed == "h2");
+    session_->receive(bytes);
+    return;
+  }
   if (sniffed_.empty() && bytes.starts_with(kPreface)) {
     start_session(/*http2=*/true);
     session_->receive(bytes);
@@ -89,6 +107,8 @@ void Connection::receive(std::string_view bytes) {
 
 void Connection::start_session(bool http2) {
   Timer::cancel();
+  leave_queue();
+  certificate_user_ = socket_->certificate_user();
   session_ = http2 ? make_http2_session(core_, *this) : make_http1_session(core_, *this);
   state_ = State::kTalking;
   if (draining_) session_->drain();
@@ -171,6 +191,7 @@ void Connection::close() {
   if (state_ == State::kClosed) return;
   const State was = std::exchange(state_, State::kClosed);
   Timer::cancel();
+  leave_queue();
   socket_->close();
   if (was == State::kTalking) session_->disconnected();
   thread_.release(this);

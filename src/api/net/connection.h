@@ -2,7 +2,9 @@
 // and the session of that protocol. Reads in big pieces into the thread's buffer, writes once a turn.
 #pragma once
 
+#include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,6 +39,8 @@ class Connection final : public TurnMember, private SessionHost, private Timer {
 
   IoThread& thread() override { return thread_; }
   const std::string& peer() const override { return socket_->peer(); }
+  bool secure() const override { return socket_->secure(); }
+  const std::string& certificate_user() const override { return certificate_user_; }
   void want_write() override { thread_.mark_dirty(*this); }
   void give_up() override;
   void resume_reading() override;
@@ -47,6 +51,8 @@ class Connection final : public TurnMember, private SessionHost, private Timer {
   void on_end_of_input();
   void receive(std::string_view bytes);
   void start_session(bool http2);
+  void queue_up();
+  void leave_queue();
   // The bytes that the socket took; fewer than `size` when it takes no more for now, or is broken.
   size_t write(const char* data, size_t size);
   void on_writable();
@@ -63,6 +69,8 @@ class Connection final : public TurnMember, private SessionHost, private Timer {
   bool input_ended_ = false;
   bool draining_ = false;
   bool given_up_ = false;
+  std::optional<std::list<TurnMember*>::iterator> handshaking_;  // our place among those
+  std::string certificate_user_;
   std::string sniffed_;
   std::string unsent_;  // what the socket did not take
   size_t lingered_bytes_ = 0;

@@ -53,6 +53,8 @@ void add_status(Fields& fields, const Status& status) {
 // Takes the metadata of `head` into `context`.
 Status fill_context(CallContext& context, RequestHead& head, Http2Session& session) {
   context.peer = session.peer();
+  // Only here: a request by the JSON gateway is nobody's by its certificate (CVE-2018-16886).
+  context.certificate_user = session.certificate_user();
   context.metadata = std::move(head.headers);
   head.headers.clear();
   for (size_t i = 0; i < context.metadata.size(); ++i) {

@@ -24,6 +24,7 @@ struct HttpRequest {
   HttpFields headers;  // names in lower case
   std::string body;    // complete for an HttpHandler; empty for an HttpStreamHandler, which gets it in pieces
   std::string peer;
+  bool secure = false;  // it came by TLS
 
   // The first value of a header, named in lower case; empty when there is none.
   std::string_view header(std::string_view name) const;

@@ -239,6 +239,7 @@ void Http1Session::on_head() {
     request->headers.emplace_back(lower(std::string_view(field.name_string())), std::string_view(field.value()));
   }
   request->peer = host_.peer();
+  request->secure = host_.secure();
   keep_alive_ = message.keep_alive();
   http10_ = message.version() < 11;
   const bool waits = !parser_->is_done() && !http10_ && lower(request->header("expect")) == "100-continue";

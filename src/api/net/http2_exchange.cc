@@ -151,6 +151,7 @@ Http2Stream* open_http2_exchange(const std::shared_ptr<ServerCore>& core, Http2S
   if (!head.user_agent.empty()) request->headers.emplace_back("user-agent", head.user_agent);
   if (!head.timeout.empty()) request->headers.emplace_back("grpc-timeout", head.timeout);
   request->peer = session.peer();
+  request->secure = session.secure();
   const auto exchange = std::make_shared<Http2Exchange>(core, session.thread(), std::move(request));
   exchange->keep(exchange);
   return exchange.get();

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -67,6 +68,8 @@ class IoThread : public std::enable_shared_from_this<IoThread> {
   // Calls `visit` for each member; it may release what it is given.
   void for_each_member(const std::function<void(TurnMember&)>& visit);
   void mark_dirty(TurnMember& member);
+  // Connections that live here and have not said anything inside TLS yet, oldest first. They enter and leave.
+  std::list<TurnMember*>& handshaking() { return handshaking_; }
 
   // Scratch memory that connections share: its content is lost when the function that uses it returns.
   char* read_buffer() { return read_buffer_.get(); }
@@ -87,6 +90,7 @@ class IoThread : public std::enable_shared_from_this<IoThread> {
   int64_t armed_ms_ = TimerWheel::kNever;
   int64_t now_ms_;
   std::unordered_map<TurnMember*, std::shared_ptr<TurnMember>> members_;
+  std::list<TurnMember*> handshaking_;
   std::vector<std::shared_ptr<TurnMember>> released_;  // until the turn ends: their functions may be on the stack
   std::vector<std::shared_ptr<TurnMember>> dirty_;
   std::vector<std::shared_ptr<TurnMember>> writing_;

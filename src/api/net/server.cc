@@ -25,6 +25,7 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(100);  // when there are
 
 struct Address {
   std::string url;
+  bool secure;
   tcp::endpoint endpoint;
 };
 
@@ -33,9 +34,9 @@ Result<Address> parse_url(const std::string& url) {
     return Status(Code::kInvalidArgument, "listen URL \"" + url + "\": " + why);
   };
   std::string_view rest = url;
-  if (rest.starts_with("https://")) return bad("TLS is not supported");
-  if (!rest.starts_with("http://")) return bad("must begin with http://");
-  rest.remove_prefix(7);
+  const bool secure = rest.starts_with("https://");
+  if (!secure && !rest.starts_with("http://")) return bad("must begin with http:// or https://");
+  rest.remove_prefix(secure ? 8 : 7);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   const size_t colon = rest.rfind(':');
   if (colon == std::string_view::npos || rest.find(']', colon) != std::string_view::npos) return bad("has no port");
@@ -51,7 +52,7 @@ Result<Address> parse_url(const std::string& url) {
   error_code error;
   const auto address = asio::ip::make_address(host, error);
   if (error) return bad("needs an IP address to bind to");
-  return Address{url, tcp::endpoint(address, port)};
+  return Address{url, secure, tcp::endpoint(address, port)};
 }
 
 class NetServer;
@@ -75,6 +76,7 @@ class Listener {
   void on_accept(const error_code& error, IoThread& thread, tcp::socket socket);
 
   NetServer& server_;
+  bool secure_ = false;
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   uint16_t port_ = 0;
@@ -111,6 +113,7 @@ class NetServer final : public Server {
 Status Listener::bind(const Address& address) {
   error_code error;
   const auto failed = [&] { return Status(Code::kUnavailable, "listen on " + address.url + ": " + error.message()); };
+  secure_ = address.secure;
   if (acceptor_.open(address.endpoint.protocol(), error)) return failed();
   if (acceptor_.set_option(tcp::acceptor::reuse_address(true), error)) return failed();
   if (address.endpoint.address().is_v6() && !address.endpoint.address().is_unspecified()) {
@@ -143,8 +146,8 @@ void Listener::on_accept(const error_code& error, IoThread& thread, tcp::socket 
     return;
   }
   if (!error && server_.connections() < server_.core()->options.max_connections) {
-    auto made = make_tcp_socket(std::move(socket));
-    thread.post([core = server_.core(), &thread, made = std::move(made)]() mutable {
+    thread.post([core = server_.core(), &thread, socket = std::move(socket), secure = secure_]() mutable {
+      auto made = secure ? make_tls_socket(std::move(socket), *core->options.tls) : make_tcp_socket(std::move(socket));
       Connection::start(std::move(core), thread, std::move(made));
     });
   }
@@ -163,6 +166,12 @@ Status NetServer::bind() {
   for (const std::string& url : core_->options.listen_urls) {
     Result<Address> address = parse_url(url);
     if (!address.ok()) return address.status();
+    if (address->secure && !core_->options.tls) {
+      return {Code::kInvalidArgument, "listen URL \"" + url + "\": https needs a certificate and its key"};
+    }
+    if (!address->secure && core_->options.tls) {
+      log_warning("a client URL is http although there is a certificate: it is served without TLS", {{"url", url}});
+    }
     auto listener = std::make_unique<Listener>(*this, *threads_[0]);
     KV_RETURN_IF_ERROR(listener->bind(*address));
     listeners_.push_back(std::move(listener));

@@ -14,10 +14,16 @@
 #include "api/net/http.h"
 #include "base/status.h"
 
+namespace kv::tls {
+class Context;
+}
+
 namespace kv::api {
 
 struct ServerOptions {
-  std::vector<std::string> listen_urls;  // "http://127.0.0.1:2379"; port 0: any (see bound_ports)
+  // "http://127.0.0.1:2379", "https://..." with TLS; port 0: any (see bound_ports).
+  std::vector<std::string> listen_urls;
+  std::shared_ptr<tls::Context> tls;  // for https; its protocols should be kTlsProtocols
   int io_threads = 1;
 
   size_t max_request_bytes = 2 << 20;  // one message or body; larger: RESOURCE_EXHAUSTED / 413
@@ -27,7 +33,10 @@ struct ServerOptions {
   size_t max_header_bytes = 64 << 10;
   size_t max_queued_bytes = 64 << 20;           // responses that wait for a slow client, per connection; beyond it
                                                 // the connection is closed
-  int64_t header_timeout_ms = 10000;            // from accept, or from a request's first byte, to its headers' end
+  int64_t header_timeout_ms = 10000;            // from accept, or from a request's first byte, to its headers' end;
+                                                // the TLS handshake is part of it
+  size_t max_handshakes = 1024;                 // TLS connections that have not said a byte inside yet, per I/O
+                                                // thread; the oldest is closed for one more
   int64_t body_timeout_ms = 60000;              // plain HTTP: from there to the body's end, or to the answer
   int64_t stall_timeout_ms = 60000;             // a client that takes no byte of what waits for it is closed
   int64_t idle_timeout_ms = 0;                  // 0: never
@@ -42,6 +51,9 @@ struct ServerOptions {
   uint32_t max_resets_per_second = 1000;          // streams reset by the client before they were answered
   uint32_t max_control_frames_per_second = 2000;  // settings and pings, ours to answer
 };
+
+// What the client port speaks inside TLS, as ALPN names it.
+inline const std::vector<std::string> kTlsProtocols = {"h2", "http/1.1"};
 
 class Server {
  public:

@@ -1,5 +1,5 @@
-// A connected byte stream as connections use it: reads and writes that never block, and two waits. Plain TCP
-// today; a TLS stream is another class behind the same interface, and nothing above it changes.
+// A connected byte stream as connections use it: reads and writes that never block, and two waits. Plain TCP, or TLS
+// on it: two classes behind one interface, so that what is plain pays nothing for what is not.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -9,6 +9,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+
+namespace kv::tls {
+class Context;
+}
 
 namespace kv::api {
 
@@ -39,8 +44,17 @@ class Socket {
 
   // "192.0.2.1:51234", "[2001:db8::1]:51234"
   virtual const std::string& peer() const = 0;
+
+  // TLS. A socket's first read makes the handshake; until that is done, reads say that there is nothing yet.
+  virtual bool secure() const { return false; }
+  // What ALPN chose; empty: nothing was negotiated.
+  virtual std::string_view protocol() const { return {}; }
+  // Whom the client's verified certificate names; empty: nobody.
+  virtual std::string certificate_user() const { return {}; }
 };
 
 std::unique_ptr<Socket> make_tcp_socket(boost::asio::ip::tcp::socket socket);
+// A client that speaks plain HTTP/1.x is told so, with 400; whoever else speaks no TLS is closed. Both are logged.
+std::unique_ptr<Socket> make_tls_socket(boost::asio::ip::tcp::socket socket, tls::Context& context);
 
 }  // namespace kv::api
