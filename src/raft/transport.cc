@@ -94,6 +94,13 @@ class AsioTransport final : public Transport, public Inbound::Host {
     for (const std::string& url : options_.listen_urls) {
       const auto place = parse_peer_url(url);
       if (!place.ok()) return place.status();
+      if (place->secure && !options_.tls) {
+        return {Code::kInvalidArgument, "peer URL \"" + url + "\": https needs a peer certificate and its key"};
+      }
+      if (!place->secure && options_.tls) {
+        log_warning("a peer URL is http although there is a peer certificate: it is served without TLS",
+                    {{"url", url}});
+      }
       const auto endpoints = NameLookup::resolve(*place);
       if (endpoints.empty()) return {Code::kInvalidArgument, "peer URL \"" + url + "\": unknown host"};
       error_code error;
@@ -104,13 +111,13 @@ class AsioTransport final : public Transport, public Inbound::Host {
       if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
       if (!error) bound_ports_.push_back(acceptor.local_endpoint(error).port());
       if (error) return {Code::kUnavailable, "can't listen for peers on " + url + ": " + error.message()};
-      acceptors_.push_back(std::move(acceptor));
+      acceptors_.push_back({std::move(acceptor), place->secure});
     }
     return {};
   }
 
   void run() {
-    for (auto& acceptor : acceptors_) accept(acceptor);
+    for (Listener& listener : acceptors_) accept(listener);
     schedule_tick();
     thread_ = std::thread([this] {
       name_this_thread("kvd-peers");
@@ -195,6 +202,11 @@ class AsioTransport final : public Transport, public Inbound::Host {
   std::vector<uint16_t> bound_ports() const override { return bound_ports_; }
 
  private:
+  struct Listener {
+    asio::ip::tcp::acceptor acceptor;
+    bool secure;  // by TLS
+  };
+
   std::shared_ptr<PeerLink> find_or_make(NodeId id) {
     const std::lock_guard lock(mutex_);
     auto& link = links_[id];
@@ -222,7 +234,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
     tick_timer_.cancel();
     accept_timer_.cancel();
     error_code ignored;
-    for (auto& acceptor : acceptors_) acceptor.close(ignored);
+    for (Listener& listener : acceptors_) listener.acceptor.close(ignored);
     for (const auto& stranger : strangers_) stranger->close();
     for (const auto& [id, stream] : streams_) stream->close();
     for (const auto& link : all_links()) link->close();
@@ -232,8 +244,8 @@ class AsioTransport final : public Transport, public Inbound::Host {
 
   // ---- connections that come in ----
 
-  void accept(asio::ip::tcp::acceptor& acceptor) {
-    acceptor.async_accept([this, &acceptor](const error_code& error, asio::ip::tcp::socket socket) {
+  void accept(Listener& listener) {
+    listener.acceptor.async_accept([this, &listener](const error_code& error, asio::ip::tcp::socket socket) {
       if (stopped_) return;
       if (error) {
         // Out of file descriptors, most likely: wait instead of spinning; the backlog holds the callers.
@@ -242,8 +254,8 @@ class AsioTransport final : public Transport, public Inbound::Host {
           log_error("can't accept a peer's connection", {{"why", error.message()}, {"suppressed", suppressed}});
         }
         accept_timer_.expires_after(kAcceptPause);
-        accept_timer_.async_wait([this, &acceptor](const error_code&) {
-          if (!stopped_) accept(acceptor);
+        accept_timer_.async_wait([this, &listener](const error_code&) {
+          if (!stopped_) accept(listener);
         });
         return;
       }
@@ -251,9 +263,10 @@ class AsioTransport final : public Transport, public Inbound::Host {
       if (strangers_.size() >= std::max<size_t>(1, options_.max_strangers)) {
         strangers_.front()->fail("too many connections that did not say hello");
       }
-      strangers_.push_back(std::make_shared<Inbound>(*this, std::move(socket), now_ms()));
+      strangers_.push_back(std::make_shared<Inbound>(*this, std::move(socket), now_ms(),
+                                                     listener.secure ? options_.tls.get() : nullptr));
       strangers_.back()->start();
-      accept(acceptor);
+      accept(listener);
     });
   }
 
@@ -264,6 +277,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
     if (hello.receiver != options_.id) return Welcome::kWrongReceiver;
     if (hello.sender == options_.id || !hello.sender) return Welcome::kDuplicateSender;
     if (removed_.contains(hello.sender)) return Welcome::kRemovedSender;
+    if (options_.check_dialler_names && !connection.is_good_for(hosts_of(hello))) return Welcome::kWrongCertificate;
     if (const auto old = streams_.find(hello.sender); old != streams_.end()) {
       // The same process reconnects: its old stream is dead, whatever our kernel thinks. Another process is a
       // restart, unless the old one still talks: then two claim the same id, and the one that was first keeps it.
@@ -280,6 +294,22 @@ class AsioTransport final : public Transport, public Inbound::Host {
     strangers_.remove(self);
     streams_.emplace(hello.sender, self);
     return Welcome::kAccepted;
+  }
+
+  // The hosts of the sender's peer URLs: as the cluster knows them, or else as it says itself.
+  std::vector<std::string> hosts_of(const Hello& hello) const {
+    std::vector<std::string> hosts;
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = links_.find(hello.sender); found != links_.end()) {
+        for (const HostPort& place : found->second->addresses()) hosts.push_back(place.host);
+      }
+    }
+    if (!hosts.empty()) return hosts;
+    for (const std::string& url : split_urls(hello.urls)) {
+      if (const auto place = parse_peer_url(url); place.ok()) hosts.push_back(place->host);
+    }
+    return hosts;
   }
 
   bool knows(NodeId id) const {
@@ -382,7 +412,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
   Random random_;
   asio::steady_timer tick_timer_;
   asio::steady_timer accept_timer_;
-  std::list<asio::ip::tcp::acceptor> acceptors_;  // a list: handlers refer to its elements
+  std::list<Listener> acceptors_;  // a list: handlers refer to its elements
   NameLookup lookup_;
   PeerLink::Context context_;
   std::list<std::shared_ptr<Inbound>> strangers_;       // oldest first

@@ -4,8 +4,8 @@
 // Raft needs no delivery promise, so the transport gives none: a message that finds its peer's queue full, or a
 // peer that is away, is dropped and counted, and the core is told (on_unreachable). What it does promise: what
 // arrives is whole (length limit, checksum), is from a member of this cluster that speaks our protocol version
-// (hello), and is in the order it was sent in per stream. A stranger's bytes close their connection and nothing
-// else. Frame format: docs/formats.md.
+// (hello; by certificate as well, with TLS), and is in the order it was sent in per stream. A stranger's bytes close
+// their connection and nothing else. Frame format: docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,10 @@
 #include "base/status.h"
 #include "raft/types.h"
 
+namespace kv::tls {
+class Context;
+}
+
 namespace kv::raft {
 
 // The messages' bytes (docs/formats.md). decode: nullopt when they are not a message, whatever they are.
@@ -26,7 +30,7 @@ std::optional<Message> decode_message(std::string_view bytes);
 
 struct PeerAddress {
   NodeId id;
-  std::vector<std::string> urls;  // "http://host:port"; tried in turn
+  std::vector<std::string> urls;  // "http://host:port", or https; tried in turn
 };
 
 struct PeerStats {
@@ -43,7 +47,12 @@ class Transport {
   struct Options {
     uint64_t cluster_id = 0;
     NodeId id;
-    std::vector<std::string> listen_urls;  // "http://0.0.0.0:2380"; port 0: any (see bound_ports)
+    std::vector<std::string> listen_urls;  // "http://0.0.0.0:2380", or https; port 0: any (see bound_ports)
+    // For every https URL, ours and the peers'. A peer that we dial must have a certificate for the URL's host. When
+    // those who dial are asked for one, theirs must be good for a host of the sender's own URLs, unless it names no
+    // host at all: with the certificate of one member nobody speaks as another.
+    std::shared_ptr<tls::Context> tls;
+    bool check_dialler_names = true;  // --peer-skip-client-san-verification turns that last one off
     // Told to every peer in the hello, so that one that does not know this member yet (it lags behind the change
     // that added it) can answer. Empty: such a peer hears this member and can't answer.
     std::vector<std::string> advertise_urls;

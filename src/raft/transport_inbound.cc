@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/write.hpp>
 #include <cstring>
 
 #include "base/clock.h"
@@ -21,13 +20,14 @@ constexpr size_t kKeepBytes = 4 << 20;
 
 }  // namespace
 
-Inbound::Inbound(Host& host, asio::ip::tcp::socket socket, int64_t now_ms)
+Inbound::Inbound(Host& host, asio::ip::tcp::socket socket, int64_t now_ms, tls::Context* tls)
     : host_(host), socket_(std::move(socket)), accepted_ms_(now_ms), last_read_ms_(now_ms) {
   error_code ignored;
-  const auto remote = socket_.remote_endpoint(ignored);
+  const auto remote = socket_.tcp().remote_endpoint(ignored);
   address_ = remote.address().to_string() + ":" + std::to_string(remote.port());
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+  socket_.tcp().set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket_.tcp().set_option(asio::socket_base::keep_alive(true), ignored);
+  if (tls != nullptr) socket_.accept_tls(*tls);
 }
 
 void Inbound::start() {
@@ -39,8 +39,7 @@ void Inbound::start() {
 
 void Inbound::close() {
   closed_ = true;
-  error_code ignored;
-  socket_.close(ignored);
+  socket_.close();
 }
 
 void Inbound::fail(std::string_view why) {
@@ -50,13 +49,13 @@ void Inbound::fail(std::string_view why) {
 }
 
 void Inbound::read() {
-  socket_.async_read_some(asio::buffer(buffer_.get() + end_, capacity_ - end_),
-                          [self = shared_from_this()](const error_code& error, size_t n) {
-                            if (self->closed_) return;
-                            if (error) return self->fail(error == asio::error::eof ? "closed" : error.message());
-                            self->end_ += n;
-                            self->on_bytes();
-                          });
+  socket_.read_some(asio::buffer(buffer_.get() + end_, capacity_ - end_),
+                    [self = shared_from_this()](const error_code& error, size_t n) {
+                      if (self->closed_) return;
+                      if (error) return self->fail(error == asio::error::eof ? "closed" : self->socket_.why(error));
+                      self->end_ += n;
+                      self->on_bytes();
+                    });
 }
 
 void Inbound::on_bytes() {
@@ -111,10 +110,10 @@ void Inbound::answer_hello(const Hello& hello) {
   }
   output_ = encode(reply);
   writing_ = true;
-  asio::async_write(socket_, asio::buffer(output_), [self = shared_from_this()](const error_code& error, size_t) {
+  socket_.write_all(asio::buffer(output_), [self = shared_from_this()](const error_code& error, size_t) {
     if (self->closed_) return;
     self->writing_ = false;
-    if (error) return self->fail(error.message());
+    if (error) return self->fail(self->socket_.why(error));
     if (self->refused_) return self->fail("refused");
     if (self->pong_due_) self->write_pong();
   });
@@ -206,10 +205,10 @@ void Inbound::write_pong() {
   pong_due_ = false;
   output_ = small_frame(FrameKind::kPong, pong_value_, frames_sent_++);
   writing_ = true;
-  asio::async_write(socket_, asio::buffer(output_), [self = shared_from_this()](const error_code& error, size_t) {
+  socket_.write_all(asio::buffer(output_), [self = shared_from_this()](const error_code& error, size_t) {
     if (self->closed_) return;
     self->writing_ = false;
-    if (error) return self->fail(error.message());
+    if (error) return self->fail(self->socket_.why(error));
     if (self->pong_due_) self->write_pong();
   });
 }

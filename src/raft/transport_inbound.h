@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "raft/transport.h"
+#include "raft/transport_socket.h"
 #include "raft/transport_wire.h"
 
 namespace kv::raft {
@@ -30,7 +31,8 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     virtual void closed(Inbound& connection, bool stranger, std::string_view why) = 0;
   };
 
-  Inbound(Host& host, boost::asio::ip::tcp::socket socket, int64_t now_ms);
+  // By TLS when there is a context for it.
+  Inbound(Host& host, boost::asio::ip::tcp::socket socket, int64_t now_ms, tls::Context* tls);
 
   void start();
   // Closes without calling Host::closed().
@@ -42,6 +44,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   NodeId peer() const { return peer_; }  // 0 for a stranger
   uint64_t instance() const { return instance_; }
   const std::string& address() const { return address_; }
+  bool is_good_for(const std::vector<std::string>& hosts) const { return socket_.is_good_for(hosts); }
   int64_t accepted_ms() const { return accepted_ms_; }
   int64_t last_read_ms() const { return last_read_ms_; }
 
@@ -55,7 +58,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   void write_pong();
 
   Host& host_;
-  boost::asio::ip::tcp::socket socket_;
+  PeerSocket socket_;
   std::string address_;
   const int64_t accepted_ms_;
   int64_t last_read_ms_;

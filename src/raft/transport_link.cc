@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
-#include <boost/asio/write.hpp>
 #include <chrono>
 #include <span>
 
@@ -100,23 +99,26 @@ void PeerLink::dial() {
   context_.lookup.start(place, [self = shared_from_this(), generation, place](const NameLookup::Endpoints& found) {
     if (generation != self->generation_) return;
     if (found.empty()) return self->fail("unknown host " + place.host);
-    self->connect(found);
+    self->connect(place, found);
   });
 }
 
-void PeerLink::connect(std::vector<tcp::endpoint> endpoints) {
-  asio::async_connect(socket_, endpoints,
-                      [self = shared_from_this(), generation = generation_](const error_code& error, const auto&) {
-                        if (generation != self->generation_) return;
-                        if (error) return self->fail(error.message());
-                        self->say_hello();
-                      });
+void PeerLink::connect(const HostPort& place, const std::vector<tcp::endpoint>& endpoints) {
+  if (place.secure && !context_.options.tls) return fail("its URL is https, and this member has no peer certificate");
+  asio::async_connect(
+      socket_.tcp(), endpoints,
+      [self = shared_from_this(), generation = generation_, place](const error_code& error, const auto&) {
+        if (generation != self->generation_) return;
+        if (error) return self->fail(error.message());
+        if (place.secure) self->socket_.dial_tls(*self->context_.options.tls, place.host);
+        self->say_hello();
+      });
 }
 
 void PeerLink::say_hello() {
   error_code ignored;
-  socket_.set_option(tcp::no_delay(true), ignored);
-  socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+  socket_.tcp().set_option(tcp::no_delay(true), ignored);
+  socket_.tcp().set_option(asio::socket_base::keep_alive(true), ignored);
   Hello hello;
   hello.cluster_id = context_.options.cluster_id;
   hello.sender = context_.options.id;
@@ -124,39 +126,39 @@ void PeerLink::say_hello() {
   hello.instance = context_.instance;
   hello.urls = context_.hello_urls;
   hello_ = encode(hello);
-  asio::async_write(socket_, asio::buffer(hello_),
+  socket_.write_all(asio::buffer(hello_),
                     [self = shared_from_this(), generation = generation_](const error_code& error, size_t) {
                       if (generation != self->generation_) return;
-                      if (error) return self->fail(error.message());
+                      if (error) return self->fail(self->socket_.why(error));
                       self->read_reply(0);
                     });
 }
 
 void PeerLink::read_reply(size_t have) {
   static_assert(sizeof read_buffer_ >= kHelloReplyBytes);
-  socket_.async_read_some(
-      asio::buffer(read_buffer_ + have, kHelloReplyBytes - have),
-      [self = shared_from_this(), generation = generation_, have](const error_code& error, size_t n) {
-        if (generation != self->generation_) return;
-        if (error) return self->fail("closed before it answered the hello: " + error.message());
-        if (have + n < kHelloReplyBytes) return self->read_reply(have + n);
-        const auto reply = decode_hello_reply({self->read_buffer_, kHelloReplyBytes});
-        if (!reply) return self->fail("the answer to the hello is not kvd's");
-        const auto& options = self->context_.options;
-        std::string ids = "; it is member " + hex_id(reply->sender.value()) + " of cluster " +
-                          hex_id(reply->cluster_id) + ", this is member " + hex_id(options.id.value()) +
-                          " of cluster " + hex_id(options.cluster_id);
-        if (reply->welcome != Welcome::kAccepted) {
-          return self->fail("refused: " + std::string(welcome_text(reply->welcome)) + ids);
-        }
-        // It checked; so do we, because a peer that accepts the wrong member must not get our messages either.
-        if (reply->cluster_id != options.cluster_id) return self->fail("cluster id mismatch" + ids);
-        if (reply->sender != self->id_) return self->fail("the address belongs to another member" + ids);
-        if (reply->protocol < kOldestProtocol || reply->protocol > kNewestProtocol) {
-          return self->fail("it chose protocol version " + std::to_string(reply->protocol));
-        }
-        self->established(reply->protocol);
-      });
+  socket_.read_some(asio::buffer(read_buffer_ + have, kHelloReplyBytes - have),
+                    [self = shared_from_this(), generation = generation_, have](const error_code& error, size_t n) {
+                      if (generation != self->generation_) return;
+                      if (error) return self->fail("closed before it answered the hello: " + self->socket_.why(error));
+                      if (have + n < kHelloReplyBytes) return self->read_reply(have + n);
+                      const auto reply = decode_hello_reply({self->read_buffer_, kHelloReplyBytes});
+                      if (!reply) return self->fail("the answer to the hello is not kvd's");
+                      const auto& options = self->context_.options;
+                      std::string ids = "; it is member " + hex_id(reply->sender.value()) + " of cluster " +
+                                        hex_id(reply->cluster_id) + ", this is member " + hex_id(options.id.value()) +
+                                        " of cluster " + hex_id(options.cluster_id);
+                      if (reply->welcome != Welcome::kAccepted) {
+                        return self->fail("refused: " + std::string(welcome_text(reply->welcome)) + ids);
+                      }
+                      // It checked; so do we, because a peer that accepts the wrong member must not get our messages
+                      // either.
+                      if (reply->cluster_id != options.cluster_id) return self->fail("cluster id mismatch" + ids);
+                      if (reply->sender != self->id_) return self->fail("the address belongs to another member" + ids);
+                      if (reply->protocol < kOldestProtocol || reply->protocol > kNewestProtocol) {
+                        return self->fail("it chose protocol version " + std::to_string(reply->protocol));
+                      }
+                      self->established(reply->protocol);
+                    });
 }
 
 void PeerLink::established(uint16_t protocol) {
@@ -166,7 +168,7 @@ void PeerLink::established(uint16_t protocol) {
   timer_.cancel();
   connected_.store(true, std::memory_order_relaxed);
   error_code ignored;
-  const auto remote = socket_.remote_endpoint(ignored);
+  const auto remote = socket_.tcp().remote_endpoint(ignored);
   log_info(
       "peer stream established",
       {{"peer", hex_id(id_.value())}, {"address", remote.address().to_string() + ":" + std::to_string(remote.port())}});
@@ -241,8 +243,7 @@ void PeerLink::tell_unreachable() {
 void PeerLink::reset_stream() {
   ++generation_;
   timer_.cancel();
-  error_code ignored;
-  socket_.close(ignored);
+  socket_.close();
   writing_ = ping_due_ = awaiting_pong_ = false;
   frames_sent_ = frames_read_ = 0;
   read_size_ = 0;
@@ -345,22 +346,22 @@ void PeerLink::write_rest() {
   // One writev for as many pieces as the kernel takes. (asio::async_write would cut it at 64 KiB a call.)
   const size_t count = std::min(iov_.size(), pieces_.size() - piece_);
   for (size_t i = 0; i < count; ++i) iov_[i] = {pieces_[piece_ + i].data, pieces_[piece_ + i].size};
-  socket_.async_write_some(std::span<const asio::const_buffer>(iov_.data(), count),
-                           [self = shared_from_this(), generation = generation_](const error_code& error, size_t n) {
-                             if (generation != self->generation_) return;
-                             if (error) return self->fail(error.message());
-                             self->sent_bytes_.fetch_add(n, std::memory_order_relaxed);
-                             self->last_progress_ms_ = now_ms();
-                             while (n > 0) {
-                               Gather::Piece& piece = self->pieces_[self->piece_];
-                               const size_t step = std::min(n, piece.size);
-                               piece.data += step;
-                               piece.size -= step;
-                               n -= step;
-                               if (piece.size == 0) ++self->piece_;
-                             }
-                             self->write_rest();
-                           });
+  socket_.write_some(std::span<const asio::const_buffer>(iov_.data(), count),
+                     [self = shared_from_this(), generation = generation_](const error_code& error, size_t n) {
+                       if (generation != self->generation_) return;
+                       if (error) return self->fail(self->socket_.why(error));
+                       self->sent_bytes_.fetch_add(n, std::memory_order_relaxed);
+                       self->last_progress_ms_ = now_ms();
+                       while (n > 0) {
+                         Gather::Piece& piece = self->pieces_[self->piece_];
+                         const size_t step = std::min(n, piece.size);
+                         piece.data += step;
+                         piece.size -= step;
+                         n -= step;
+                         if (piece.size == 0) ++self->piece_;
+                       }
+                       self->write_rest();
+                     });
 }
 
 // ---- pings -------------------------------------------------------------------------------------------------
@@ -383,13 +384,13 @@ void PeerLink::tick(int64_t now) {
 }
 
 void PeerLink::read_pongs() {
-  socket_.async_read_some(asio::buffer(read_buffer_ + read_size_, sizeof read_buffer_ - read_size_),
-                          [self = shared_from_this(), generation = generation_](const error_code& error, size_t n) {
-                            if (generation != self->generation_) return;
-                            if (error) return self->fail(error.message());
-                            self->read_size_ += n;
-                            self->on_pong_bytes();
-                          });
+  socket_.read_some(asio::buffer(read_buffer_ + read_size_, sizeof read_buffer_ - read_size_),
+                    [self = shared_from_this(), generation = generation_](const error_code& error, size_t n) {
+                      if (generation != self->generation_) return;
+                      if (error) return self->fail(self->socket_.why(error));
+                      self->read_size_ += n;
+                      self->on_pong_bytes();
+                    });
 }
 
 void PeerLink::on_pong_bytes() {

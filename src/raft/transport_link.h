@@ -19,6 +19,7 @@
 #include "raft/codec.h"
 #include "raft/transport.h"
 #include "raft/transport_lookup.h"
+#include "raft/transport_socket.h"
 #include "raft/transport_wire.h"
 
 namespace kv::raft {
@@ -50,6 +51,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
   // The transport's thread only.
   void set_addresses(std::vector<HostPort> addresses);  // dials when it did not yet; else the next dial uses them
+  const std::vector<HostPort>& addresses() const { return addresses_; }
   void flush();
   void tick(int64_t now_ms);
   void close();  // for good; no callback after it
@@ -62,7 +64,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   enum class State : uint8_t { kIdle, kConnecting, kConnected, kWaiting, kClosed };
 
   void dial();
-  void connect(std::vector<tcp::endpoint> endpoints);
+  void connect(const HostPort& place, const std::vector<tcp::endpoint>& endpoints);
   void say_hello();
   void read_reply(size_t have);
   void established(uint16_t protocol);
@@ -85,7 +87,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   uint64_t generation_ = 0;  // of the dialling attempt; handlers of an older one do nothing
   unsigned failures_ = 0;    // since the last established stream
   std::string last_failure_;
-  tcp::socket socket_;
+  PeerSocket socket_;
   boost::asio::steady_timer timer_;  // the attempt's deadline, or the wait for the next
   std::string hello_;
   char read_buffer_[256];

@@ -51,6 +51,7 @@ std::string_view welcome_text(Welcome welcome) {
     case Welcome::kDuplicateSender: return "another live process speaks as this member";
     case Welcome::kRemovedSender: return "the member has been removed from the cluster";
     case Welcome::kTooMany: return "too many streams from unknown members";
+    case Welcome::kWrongCertificate: return "the certificate is for no host of the sender's peer URLs";
   }
   return "unknown answer";
 }
@@ -182,13 +183,12 @@ Result<HostPort> parse_peer_url(std::string_view url) {
     return Status(Code::kInvalidArgument, "peer URL \"" + std::string(url) + "\": " + std::string(why));
   };
   std::string_view rest = url;
-  constexpr std::string_view kScheme = "http://";
-  if (rest.starts_with("https://")) return refuse("https between peers is not supported");
-  if (!rest.starts_with(kScheme)) return refuse("must begin with http://");
-  rest.remove_prefix(kScheme.size());
+  HostPort parsed;
+  parsed.secure = rest.starts_with("https://");
+  if (!parsed.secure && !rest.starts_with("http://")) return refuse("must begin with http:// or https://");
+  rest.remove_prefix(parsed.secure ? 8 : 7);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find_first_of("/?#@ ") != std::string_view::npos) return refuse("must be http://host:port and nothing else");
-  HostPort parsed;
   if (rest.starts_with('[')) {
     const size_t close = rest.find(']');
     if (close == std::string_view::npos) return refuse("the bracket of an IPv6 address is not closed");

@@ -35,12 +35,13 @@ enum class Welcome : uint16_t {
   kAccepted = 0,
   kWrongProtocol = 1,  // no version in common
   kWrongCluster = 2,
-  kWrongReceiver = 3,    // the dialled address belongs to another member
-  kDuplicateSender = 4,  // another live process already speaks as this member
-  kRemovedSender = 5,    // this member was removed from the cluster
-  kTooMany = 6,          // the receiver holds as many streams of members unknown to it as it will
+  kWrongReceiver = 3,     // the dialled address belongs to another member
+  kDuplicateSender = 4,   // another live process already speaks as this member
+  kRemovedSender = 5,     // this member was removed from the cluster
+  kTooMany = 6,           // the receiver holds as many streams of members unknown to it as it will
+  kWrongCertificate = 7,  // the certificate is not good for any host of the sender's URLs
 };
-inline constexpr uint16_t kLastWelcome = 6;
+inline constexpr uint16_t kLastWelcome = 7;
 std::string_view welcome_text(Welcome welcome);
 
 // The dialled member's answer. Its own ids stand there whatever the answer, so that the dialler can say what is wrong.
@@ -98,8 +99,10 @@ std::optional<uint64_t> read_small_body(std::string_view body);
 struct HostPort {
   std::string host;  // without the brackets of an IPv6 address
   uint16_t port = 0;
+  bool secure = false;  // https
 };
-// "http://host:port", "http://[::1]:2380", with or without a slash at the end. InvalidArgument says what is wrong.
+// "http://host:port", "https://host:port", "http://[::1]:2380", with or without a slash at the end. InvalidArgument
+// says what is wrong.
 Result<HostPort> parse_peer_url(std::string_view url);
 std::vector<std::string> split_urls(std::string_view joined);
 std::string join_urls(const std::vector<std::string>& urls);

@@ -115,9 +115,11 @@ TEST(TransportWire, Peer_urls) {
   EXPECT_EQ(good->port, 2380);
   EXPECT_EQ(parse_peer_url("http://[::1]:2380/")->host, "::1");
   EXPECT_EQ(parse_peer_url("http://node-1.example:80")->host, "node-1.example");
+  EXPECT_FALSE(good->secure);
+  EXPECT_TRUE(parse_peer_url("https://10.0.0.1:2380")->secure);
   for (const char* bad :
        {"", "10.0.0.1:2380", "http://", "http://:1", "http://a", "http://a:", "http://a:x", "http://a:70000",
-        "http://a:1/x", "http://a:1?x", "http://u@a:1", "http://[::1:1", "http://::1:1", "https://a:1", "ftp://a:1"}) {
+        "http://a:1/x", "http://a:1?x", "http://u@a:1", "http://[::1:1", "http://::1:1", "https://a", "ftp://a:1"}) {
     EXPECT_EQ(parse_peer_url(bad).status().code(), Code::kInvalidArgument) << bad;
   }
 }
