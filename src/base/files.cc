@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/checksum.h"
+
 namespace kv {
 namespace {
 
@@ -34,6 +36,16 @@ class Descriptor {
  private:
   int fd_;
 };
+
+Status write_all(const Descriptor& file, const std::string& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(file.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("writing", path, errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return {};
+}
 
 std::string parent_of(const std::string& path) {
   fs::path p(path);
@@ -78,12 +90,7 @@ Status write_file_durably(const std::string& path, std::string_view bytes) {
   {
     Descriptor file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
     if (file.get() < 0) return failed("making", unfinished, errno);
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(file.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return failed("writing", unfinished, errno);
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
+    KV_RETURN_IF_ERROR(write_all(file, unfinished, bytes));
     if (::fsync(file.get()) != 0) return failed("syncing", unfinished, errno);
     if (file.close() != 0) return failed("closing", unfinished, errno);
   }
@@ -102,6 +109,46 @@ Status read_file(const std::string& path, std::string* bytes) {
     if (n == 0) return {};
     bytes->append(buffer, static_cast<size_t>(n));
   }
+}
+
+Status read_file_part(const std::string& path, uint64_t offset, size_t size, std::string* bytes) {
+  const Descriptor file(path, O_RDONLY);
+  if (file.get() < 0) return failed("opening", path, errno);
+  bytes->resize(size);
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::pread(file.get(), bytes->data() + done, size - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("reading", path, errno);
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  bytes->resize(done);
+  return {};
+}
+
+Status append_to_file(const std::string& path, std::string_view bytes) {
+  Descriptor file(path, O_WRONLY | O_CREAT | O_APPEND);
+  if (file.get() < 0) return failed("opening", path, errno);
+  KV_RETURN_IF_ERROR(write_all(file, path, bytes));
+  if (file.close() != 0) return failed("closing", path, errno);
+  return {};
+}
+
+Status checksum_file(const std::string& path, uint64_t* sum) {
+  const Descriptor file(path, O_RDONLY);
+  if (file.get() < 0) return failed("opening", path, errno);
+  Checksum running;
+  std::string buffer(256 << 10, '\0');
+  while (true) {
+    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("reading", path, errno);
+    if (n == 0) break;
+    running.add(std::string_view(buffer).substr(0, static_cast<size_t>(n)));
+  }
+  *sum = running.value();
+  return {};
 }
 
 }  // namespace kv

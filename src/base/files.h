@@ -2,6 +2,7 @@
 // OSDI 2014): whoever makes, renames or removes one syncs the directory as well.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -22,5 +23,11 @@ Status remove_durably(const std::string& path);
 // Makes the file or replaces it, so that after a crash either the old bytes are there or the new ones, whole.
 Status write_file_durably(const std::string& path, std::string_view bytes);
 Status read_file(const std::string& path, std::string* bytes);
+// At most `size` bytes from `offset` on; fewer only where the file ends.
+Status read_file_part(const std::string& path, uint64_t offset, size_t size, std::string* bytes);
+// Adds to the file's end, and makes it where there is none. Not synced.
+Status append_to_file(const std::string& path, std::string_view bytes);
+// XXH3 over all of it, as checksum() would have it.
+Status checksum_file(const std::string& path, uint64_t* sum);
 
 }  // namespace kv

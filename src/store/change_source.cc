@@ -1,6 +1,7 @@
 #include "store/change_source.h"
 
 #include "store/errors.h"
+#include "store/generation.h"
 
 namespace kv::store {
 namespace {
@@ -24,35 +25,8 @@ Status visit_record(Rev first, std::string_view bytes, Rev from, int64_t upto, C
   return {};
 }
 
-}  // namespace
-
-Result<bool> ChangeSource::read_recent(Rev from, int64_t upto, Visitor visit) const {
-  std::vector<RecentChanges::Entry> entries;
-  if (!recent_.since(from, SIZE_MAX, &entries)) return false;
-  bool more = true;
-  for (auto entry = entries.begin(); more && entry != entries.end(); ++entry) {
-    KV_RETURN_IF_ERROR(visit_record(entry->first, *entry->bytes, from, upto, visit, &more));
-  }
-  return true;
-}
-
-Status ChangeSource::read(Rev from, int64_t upto, Visitor visit) const {
-  bool more = true;
-  std::vector<RecentChanges::Entry> entries;
-  while (more) {
-    // The ring goes on meanwhile; what it loses the files have.
-    if (!recent_.since(from, kRecentBytesAtOnce, &entries)) return read_files(from, upto, visit);
-    if (entries.empty()) break;
-    for (auto entry = entries.begin(); more && entry != entries.end(); ++entry) {
-      KV_RETURN_IF_ERROR(visit_record(entry->first, *entry->bytes, from, upto, visit, &more));
-    }
-    from = {entries.back().last.main, entries.back().last.sub + 1};
-  }
-  return {};
-}
-
-Status ChangeSource::read_files(Rev from, int64_t upto, Visitor visit) const {
-  const std::unique_ptr<rocksdb::Iterator> it(database_->NewIterator(rocksdb::ReadOptions(), database_.history()));
+Status read_files(const Database& database, Rev from, int64_t upto, ChangeSource::Visitor visit) {
+  const std::unique_ptr<rocksdb::Iterator> it(database->NewIterator(rocksdb::ReadOptions(), database.history()));
   const std::string start = history_key(from);
   // The record that begins at or before the first wanted change may hold it.
   it->SeekForPrev(start);
@@ -66,17 +40,60 @@ Status ChangeSource::read_files(Rev from, int64_t upto, Visitor visit) const {
   return from_rocksdb(it->status(), "state: reading history");
 }
 
-Predecessors::Predecessors(const ChangeSource& source)
-    : source_(source),
-      history_(source.database_, source.recent_, nullptr, source.published_.compacted.load(std::memory_order_acquire)) {
+}  // namespace
+
+int64_t ChangeSource::revision() const { return current_.get()->published.revision.load(std::memory_order_acquire); }
+
+int64_t ChangeSource::compact_revision() const {
+  return current_.get()->published.compact_revision.load(std::memory_order_acquire);
+}
+
+Result<bool> ChangeSource::read_recent(Rev from, int64_t upto, Visitor visit) const {
+  const auto now = current_.get();
+  std::vector<RecentChanges::Entry> entries;
+  if (!now->recent.since(from, SIZE_MAX, &entries)) return false;
+  bool more = true;
+  for (auto entry = entries.begin(); more && entry != entries.end(); ++entry) {
+    KV_RETURN_IF_ERROR(visit_record(entry->first, *entry->bytes, from, upto, visit, &more));
+  }
+  return true;
+}
+
+Status ChangeSource::read(Rev from, int64_t upto, Visitor visit) const {
+  const auto now = current_.get();
+  bool more = true;
+  std::vector<RecentChanges::Entry> entries;
+  while (more) {
+    // The ring goes on meanwhile; what it loses the files have.
+    if (!now->recent.since(from, kRecentBytesAtOnce, &entries)) return read_files(*now->database, from, upto, visit);
+    if (entries.empty()) break;
+    for (auto entry = entries.begin(); more && entry != entries.end(); ++entry) {
+      KV_RETURN_IF_ERROR(visit_record(entry->first, *entry->bytes, from, upto, visit, &more));
+    }
+    from = {entries.back().last.main, entries.back().last.sub + 1};
+  }
+  return {};
+}
+
+Predecessors::Predecessors(const ChangeSource& source) : source_(source) { open(); }
+
+void Predecessors::open() {
+  generation_ = source_.current_.get();
+  history_.emplace(*generation_->database, generation_->recent, nullptr,
+                   generation_->published.compacted.load(std::memory_order_acquire));
 }
 
 Result<bool> Predecessors::find(const Change& change, Record* prev) {
   // etcd asks for the key at the revision before, and gets an error when that is compacted.
   const int64_t at = change.record.mod.main - 1;
+  // The change may be of a state that has come since, and so may be what it replaced.
+  if (change.record.prev.main > generation_->published.revision.load(std::memory_order_acquire)) {
+    history_.reset();
+    open();
+  }
   Rev rev = change.record.prev;
   while (!rev.none() && at >= source_.compact_revision()) {
-    const Result<bool> found = history_.find(rev, &found_);
+    const Result<bool> found = history_->find(rev, &found_);
     if (!found.ok()) return found;
     // Gone by a compaction since: compact_revision() would now say so.
     if (!*found) return false;

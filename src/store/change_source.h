@@ -4,28 +4,31 @@
 
 #include <absl/functional/function_ref.h>
 
-#include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "store/history.h"
-#include "store/view.h"
 
 namespace kv::store {
 
+class CurrentGeneration;
+struct Generation;
+
+// A replaced state (Store::install) shows here only as a revision that has grown and a ring that does not reach back:
+// the changes of a revision are the same in every state that has them.
 class ChangeSource {
  public:
-  // All three must outlive it.
-  ChangeSource(const Database& database, const RecentChanges& recent, const CommittedView::Published& published)
-      : database_(database), recent_(recent), published_(published) {}
+  // `current` must outlive it.
+  explicit ChangeSource(const CurrentGeneration& current) : current_(current) {}
 
   // Of the last commit.
-  int64_t revision() const { return published_.revision.load(std::memory_order_acquire); }
+  int64_t revision() const;
   // Changes below it may be gone. Whoever reads must look at it after the read: what was asked for at or above it was
   // there.
-  int64_t compact_revision() const { return published_.compact_revision.load(std::memory_order_acquire); }
+  int64_t compact_revision() const;
 
   // Calls `visit` with each change at or after `from` whose main revision is at most `upto`, in order, until it answers
   // false. `upto` is at most revision(). A change is valid during the visit only.
@@ -36,11 +39,8 @@ class ChangeSource {
 
  private:
   friend class Predecessors;
-  Status read_files(Rev from, int64_t upto, Visitor visit) const;
 
-  const Database& database_;
-  const RecentChanges& recent_;
-  const CommittedView::Published& published_;
+  const CurrentGeneration& current_;
 };
 
 // Finds what a changed key was at the revision before. For one reader and a short time; not thread-safe.
@@ -51,8 +51,11 @@ class Predecessors {
   Result<bool> find(const Change& change, Record* prev);
 
  private:
+  void open();
+
   const ChangeSource& source_;
-  HistoryCursor history_;
+  std::shared_ptr<const Generation> generation_;
+  std::optional<HistoryCursor> history_;
   Change found_;
 };
 

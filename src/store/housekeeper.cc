@@ -50,19 +50,26 @@ Status Housekeeper::start(int64_t revision, int64_t compact_revision) {
   return {};
 }
 
-Housekeeper::~Housekeeper() {
+std::vector<Housekeeper::Waiter> Housekeeper::stop() {
   stop_.store(true);
   {
     const std::lock_guard lock(mutex_);
+    stopped_ = true;
     wake_.notify_all();
   }
+  if (thread_.joinable()) thread_.join();
+  const std::lock_guard lock(mutex_);
+  return std::exchange(waiters_, {});
+}
+
+Housekeeper::~Housekeeper() {
   if (!thread_.joinable()) return;
-  thread_.join();
+  const std::vector<Waiter> waiters = stop();
   if (!counts_failed_ && changes_since_checkpoint_ >= parts_.changes_per_checkpoint / 16) {
     const Status s = write_checkpoint();
     if (!s.ok()) log_error("state: checkpoint of counts", {{"error", s.to_string()}});
   }
-  for (auto& [revision, done] : waiters_) done({Code::kUnavailable, "etcdserver: server stopped"});
+  for (auto& [revision, done] : waiters) done({Code::kUnavailable, "etcdserver: server stopped"});
 }
 
 void Housekeeper::committed(size_t changes, bool counts_have_work) {
@@ -76,19 +83,26 @@ void Housekeeper::committed(size_t changes, bool counts_have_work) {
 void Housekeeper::compact_to(int64_t revision) {
   const std::lock_guard lock(mutex_);
   target_ = std::max(target_, revision);
-  compaction_failed_ = false;
+  failure_ = Status();
   wake_.notify_all();
 }
 
-void Housekeeper::wait_compacted(int64_t revision, std::function<void(Status)> done) {
+bool Housekeeper::wait_compacted(int64_t revision, const std::function<void(Status)>& done) {
+  Status answer;
   {
     const std::lock_guard lock(mutex_);
+    if (stopped_) return false;
     if (finished_ < revision) {
-      waiters_.emplace_back(revision, std::move(done));
-      return;
+      // A compaction that has failed is not tried again before the next one: there is nothing to wait for.
+      if (failure_.ok() || revision > target_) {
+        waiters_.emplace_back(revision, done);
+        return true;
+      }
+      answer = failure_;
     }
   }
-  done(Status());
+  done(std::move(answer));
+  return true;
 }
 
 bool Housekeeper::checkpoint_is_due() const {
@@ -104,7 +118,7 @@ void Housekeeper::run() {
   std::unique_lock lock(mutex_);
   while (!stopping()) {
     const bool counts = !counts_failed_ && (counts_have_work_.load() || checkpoint_is_due());
-    const bool compact = finished_ < target_ && !compaction_failed_;
+    const bool compact = finished_ < target_ && failure_.ok();
     if (!counts && !compact) {
       wake_.wait(lock);
       continue;
@@ -139,7 +153,8 @@ void Housekeeper::compacted(int64_t target, const Result<bool>& result) {
   {
     const std::lock_guard lock(mutex_);
     if (!result.ok()) {
-      compaction_failed_ = true;
+      // A later one, asked for meanwhile, is still tried.
+      if (target == target_) failure_ = result.status();
       give_up("compaction", result.status());
     } else if (*result) {
       finished_ = target;

@@ -45,8 +45,12 @@ class Housekeeper {
   void committed(size_t changes, bool counts_have_work);
   // The compact revision is `revision` now, durably. The thread that applies.
   void compact_to(int64_t revision);
-  // Calls `done` once a compaction has passed `revision`. Any thread; `done` comes from any.
-  void wait_compacted(int64_t revision, std::function<void(Status)> done);
+  // Calls `done` once a compaction has passed `revision`, or with the error that has ended it. Any thread; `done` comes
+  // from any. False, and nothing happens, after stop().
+  using Waiter = std::pair<int64_t, std::function<void(Status)>>;
+  [[nodiscard]] bool wait_compacted(int64_t revision, const std::function<void(Status)>& done);
+  // Ends the work in the background and answers those who wait for it, who are nobody's business any more.
+  std::vector<Waiter> stop();
 
  private:
   void run();
@@ -77,8 +81,9 @@ class Housekeeper {
   std::condition_variable wake_;
   int64_t target_ = 0;    // compact up to here
   int64_t finished_ = 0;  // compacted up to here
-  bool compaction_failed_ = false;
-  std::vector<std::pair<int64_t, std::function<void(Status)>>> waiters_;
+  Status failure_;        // of the compaction up to target_; ok: none so far
+  bool stopped_ = false;
+  std::vector<Waiter> waiters_;
   std::thread thread_;
 };
 

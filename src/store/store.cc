@@ -1,16 +1,17 @@
 #include "store/store.h"
 
 #include <atomic>
+#include <memory>
 #include <mutex>
+#include <utility>
 
 #include "store/batch.h"
 #include "store/change_source.h"
 #include "store/checkpoint.h"
 #include "store/database.h"
 #include "store/errors.h"
+#include "store/generation.h"
 #include "store/hash.h"
-#include "store/housekeeper.h"
-#include "store/leases.h"
 #include "store/range.h"
 #include "store/range_cursor.h"
 #include "store/view.h"
@@ -41,33 +42,49 @@ class ReadOnlyTxn final : public TxnState {
   CommittedView& view_;
 };
 
+// A state that is open and not served yet.
+class OpenedState final : public NextState {
+ public:
+  explicit OpenedState(std::unique_ptr<Generation> opened) : generation(std::move(opened)) {}
+  const StateInfo& info() const override { return generation->info; }
+
+  std::unique_ptr<Generation> generation;
+};
+
+// Keeps the state that a cursor reads.
+class PinnedCursor final : public RangeCursor {
+ public:
+  PinnedCursor(std::shared_ptr<const Generation> generation, std::unique_ptr<RangeCursor> cursor)
+      : generation_(std::move(generation)), cursor_(std::move(cursor)) {}
+
+  Status next(int64_t max_keys, size_t max_bytes, etcdserverpb::RangeResponse* piece) override {
+    return cursor_->next(max_keys, max_bytes, piece);
+  }
+  bool done() const override { return cursor_->done(); }
+
+ private:
+  const std::shared_ptr<const Generation> generation_;
+  const std::unique_ptr<RangeCursor> cursor_;
+};
+
+Result<std::unique_ptr<Generation>> open_generation(const StoreOptions& options) {
+  Result<std::unique_ptr<Database>> database = Database::open(options);
+  if (!database.ok()) return database.status();
+  const Result<StateInfo> info = read_state_info(**database);
+  if (!info.ok()) return info.status();
+  auto generation = std::make_unique<Generation>(options, options.path, std::move(*database), *info);
+  KV_RETURN_IF_ERROR(generation->start());
+  return generation;
+}
+
 class RocksStore final : public Store, public Batch::Listener {
  public:
-  RocksStore(const StoreOptions& options, std::unique_ptr<Database> database, const StateInfo& info)
-      : database_(std::move(database)),
-        recent_(info.revision, options.recent_bytes),
-        counts_(info.revision, {options.keys_per_block, 256}),
-        cache_(options.head_cache_bytes),
-        changes_(*database_, recent_, published_),
-        housekeeper_({*database_, guard_, counts_, recent_, published_, options.changes_per_checkpoint,
-                      options.changes_per_compaction_step}) {
-    context_.database = database_.get();
-    context_.recent = &recent_;
-    context_.counts = &counts_;
-    context_.cache = &cache_;
-    context_.leases = &leases_;
-    context_.compacted = &published_.compacted;
-    context_.revision = info.revision;
-    context_.compact_revision = info.compact_revision;
-    publish({info.applied_index, info.applied_term, info.revision}, info.compact_revision);
+  RocksStore(const StoreOptions& options, std::unique_ptr<Generation> generation)
+      : options_(options), changes_(current_) {
+    serve(std::move(generation));
   }
 
-  Status start() {
-    KV_RETURN_IF_ERROR(leases_.load(*database_));
-    return housekeeper_.start(context_.revision, context_.compact_revision);
-  }
-
-  std::unique_ptr<ApplyBatch> begin() override { return std::make_unique<Batch>(context_, *this); }
+  std::unique_ptr<ApplyBatch> begin() override { return std::make_unique<Batch>(applying_->context, *this); }
 
   uint64_t applied_index() const override { return applied_index_.load(std::memory_order_acquire); }
   uint64_t applied_term() const override { return applied_term_.load(std::memory_order_acquire); }
@@ -76,65 +93,75 @@ class RocksStore final : public Store, public Batch::Listener {
     // All column families flush atomically, so what the files of one say holds for all.
     std::string bytes;
     Applied applied;
-    const Result<bool> found = database_->get_meta(kMetaApplied, &bytes, true);
+    const Result<bool> found = current_.get()->database->get_meta(kMetaApplied, &bytes, true);
     if (!found.ok() || !*found || !decode_applied(bytes, &applied)) return 0;
     return applied.index;
   }
 
-  Revision revision() const override { return Revision(published_.revision.load(std::memory_order_acquire)); }
+  Revision revision() const override { return Revision(revision_.load(std::memory_order_acquire)); }
 
   StoreStats stats() const override {
+    const auto now = current_.get();
+    const Database& database = *now->database;
     StoreStats stats;
-    stats.revision = published_.revision.load(std::memory_order_acquire);
-    stats.compact_revision = published_.compact_revision.load(std::memory_order_acquire);
-    stats.keys = static_cast<uint64_t>(counts_.total());
-    for (auto* family : {database_->head(), database_->history(), database_->meta(), database_->lease()}) {
+    stats.revision = now->published.revision.load(std::memory_order_acquire);
+    stats.compact_revision = now->published.compact_revision.load(std::memory_order_acquire);
+    stats.keys = static_cast<uint64_t>(now->counts.total());
+    for (auto* family : {database.head(), database.history(), database.meta(), database.lease()}) {
       uint64_t n = 0;
       for (const char* property : {"rocksdb.total-sst-files-size", "rocksdb.size-all-mem-tables"}) {
-        if ((*database_)->GetIntProperty(family, property, &n)) stats.bytes_on_disk += n;
+        if (database->GetIntProperty(family, property, &n)) stats.bytes_on_disk += n;
       }
       for (const char* property : {"rocksdb.estimate-live-data-size", "rocksdb.size-all-mem-tables"}) {
-        if ((*database_)->GetIntProperty(family, property, &n)) stats.bytes_in_use += n;
+        if (database->GetIntProperty(family, property, &n)) stats.bytes_in_use += n;
       }
     }
     return stats;
   }
 
   Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const override {
+    const auto now = current_.get();
     if (request.range_end().empty() && request.revision() <= 0) {
       for (int i = 0; i < kReadsWithoutSnapshot; ++i) {
-        CommittedView view(*database_, recent_, counts_, published_, false);
+        CommittedView view = now->view(false);
         Status status = answer_range(view, view.current(), view.compact_revision(), request, response);
         if (status.code() != Code::kAborted) return status;
       }
     }
-    CommittedView view(*database_, recent_, counts_, published_, true);
+    CommittedView view = now->view(true);
     return answer_range(view, view.current(), view.compact_revision(), request, response);
   }
 
   Result<std::unique_ptr<RangeCursor>> open_range(const etcdserverpb::RangeRequest& request) const override {
-    return make_range_cursor(std::make_unique<CommittedView>(*database_, recent_, counts_, published_, true), request);
+    auto now = current_.get();
+    auto cursor = make_range_cursor(std::unique_ptr<CommittedView>(new CommittedView(now->view(true))), request);
+    if (!cursor.ok()) return cursor.status();
+    return std::unique_ptr<RangeCursor>(std::make_unique<PinnedCursor>(std::move(now), *std::move(cursor)));
   }
 
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const override {
     KV_CHECK(is_read_only(request), "what changes the state goes through a batch");
-    CommittedView view(*database_, recent_, counts_, published_, true);
+    const auto now = current_.get();
+    CommittedView view = now->view(true);
     ReadOnlyTxn state(view);
     return run_txn(state, request, response);
   }
 
   Result<HashResult> hash_kv(int64_t revision) const override {
-    CommittedView view(*database_, recent_, counts_, published_, true);
-    return hash_key_space(*database_, view, revision);
+    const auto now = current_.get();
+    CommittedView view = now->view(true);
+    return hash_key_space(*now->database, view, revision);
   }
 
-  std::vector<Lease> leases() const override { return leases_.all(); }
-  std::optional<Lease> lease(int64_t id) const override { return leases_.find(id); }
-  Result<std::vector<std::string>> lease_keys(int64_t id) const override { return read_lease_keys(*database_, id); }
+  std::vector<Lease> leases() const override { return current_.get()->leases.all(); }
+  std::optional<Lease> lease(int64_t id) const override { return current_.get()->leases.find(id); }
+  Result<std::vector<std::string>> lease_keys(int64_t id) const override {
+    return read_lease_keys(*current_.get()->database, id);
+  }
 
   std::optional<std::string> record(std::string_view name) const override {
     std::string value;
-    const Result<bool> found = database_->get_meta(std::string(kMetaRecordPrefix).append(name), &value);
+    const Result<bool> found = current_.get()->database->get_meta(std::string(kMetaRecordPrefix).append(name), &value);
     // What can't be read must not pass for absent: a member list would be begun anew over the one that is there.
     KV_CHECK(found.ok(), "state: record " + std::string(name) + ": " + found.status().to_string());
     if (!*found) return std::nullopt;
@@ -142,7 +169,7 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   std::vector<std::pair<std::string, std::string>> records(std::string_view prefix) const override {
-    auto records = database_->records(prefix);
+    auto records = current_.get()->database->records(prefix);
     KV_CHECK(records.ok(), "state: records " + std::string(prefix) + ": " + records.status().to_string());
     return std::move(*records);
   }
@@ -151,62 +178,88 @@ class RocksStore final : public Store, public Batch::Listener {
   void set_commit_listener(CommitListener* listener) override { listener_ = listener; }
 
   void wait_compacted(int64_t revision, std::function<void(Status)> done) override {
-    housekeeper_.wait_compacted(revision, std::move(done));
+    // Refused by one that is being replaced: then there is another.
+    while (!current_.get()->housekeeper.wait_compacted(revision, done)) {
+    }
   }
 
-  Status flush() override { return database_->flush(); }
-  Status defragment(std::atomic<bool>& cancel) override { return database_->defragment(cancel); }
-  Result<StateInfo> checkpoint(const std::string& path) override { return make_checkpoint(*database_, path); }
+  Status flush() override { return current_.get()->database->flush(); }
+  Status defragment(std::atomic<bool>& cancel) override { return current_.get()->database->defragment(cancel); }
+  Result<StateInfo> checkpoint(const std::string& path) override {
+    return make_checkpoint(*current_.get()->database, path);
+  }
+
+  Result<std::unique_ptr<NextState>> open_next(const std::string& path) const override {
+    StoreOptions options = options_;
+    options.path = path;
+    options.create_if_missing = false;
+    auto generation = open_generation(options);
+    if (!generation.ok()) return generation.status();
+    return std::unique_ptr<NextState>(std::make_unique<OpenedState>(*std::move(generation)));
+  }
+
+  void install(std::unique_ptr<NextState> next) override {
+    auto* opened = dynamic_cast<OpenedState*>(next.get());
+    KV_CHECK(opened != nullptr && opened->info().applied_index >= applied_index(), "a state never goes back");
+    const std::shared_ptr<Generation> before = serve(std::move(opened->generation));
+    if (listener_ != nullptr) listener_->committed();
+    before->replaced = true;
+    for (auto& [revision, done] : before->housekeeper.stop()) wait_compacted(revision, std::move(done));
+  }
 
  private:
   // Batch::Listener.
   Status write(rocksdb::WriteBatch* batch, const BatchChanges& changes) override {
-    const std::lock_guard lock(guard_.mutex());
-    if (guard_.watching()) {
-      for (size_t i = 0; i < changes.size(); ++i) guard_.strike_out(changes.at(i).key);
+    HeadGuard& guard = applying_->guard;
+    const std::lock_guard lock(guard.mutex());
+    if (guard.watching()) {
+      for (size_t i = 0; i < changes.size(); ++i) guard.strike_out(changes.at(i).key);
     }
-    return database_->write(batch);
+    return applying_->database->write(batch);
   }
   void committed(const Applied& applied, int64_t compact_revision, size_t changes, bool counts_have_work) override {
-    const bool compacted = compact_revision != published_.compact_revision.load(std::memory_order_relaxed);
-    publish(applied, compact_revision);
+    CommittedView::Published& published = applying_->published;
+    const bool compacted = compact_revision != published.compact_revision.load(std::memory_order_relaxed);
+    published.compact_revision.store(compact_revision, std::memory_order_release);
+    published.revision.store(applied.revision, std::memory_order_release);
+    publish(applied);
     if (listener_ != nullptr) listener_->committed();
-    housekeeper_.committed(changes, counts_have_work);
-    if (compacted) housekeeper_.compact_to(compact_revision);
+    applying_->housekeeper.committed(changes, counts_have_work);
+    if (compacted) applying_->housekeeper.compact_to(compact_revision);
   }
 
-  void publish(const Applied& applied, int64_t compact_revision) {
-    published_.compact_revision.store(compact_revision, std::memory_order_release);
-    published_.revision.store(applied.revision, std::memory_order_release);
+  void publish(const Applied& applied) {
+    revision_.store(applied.revision, std::memory_order_release);
     applied_term_.store(applied.term, std::memory_order_release);
     applied_index_.store(applied.index, std::memory_order_release);
   }
 
-  const std::unique_ptr<Database> database_;
-  RecentChanges recent_;
-  BlockCounts counts_;
-  HeadCache cache_;
-  LeaseTable leases_;
-  HeadGuard guard_;
-  CommittedView::Published published_;
+  // The generation that was served before.
+  std::shared_ptr<Generation> serve(std::unique_ptr<Generation> generation) {
+    applying_ = generation.get();
+    const StateInfo& info = applying_->info;
+    std::shared_ptr<Generation> before = current_.exchange(reaper_.own(std::move(generation)));
+    publish({info.applied_index, info.applied_term, info.revision});
+    return before;
+  }
+
+  const StoreOptions options_;
+  GenerationReaper reaper_;
+  CurrentGeneration current_;
+  Generation* applying_ = nullptr;  // current_'s, for the thread that applies: it alone replaces it
   const ChangeSource changes_;
   CommitListener* listener_ = nullptr;
+  std::atomic<int64_t> revision_{1};
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> applied_term_{0};
-  ApplyContext context_;
-  Housekeeper housekeeper_;  // works on all the above: made last, gone first
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
-  Result<std::unique_ptr<Database>> database = Database::open(options);
-  if (!database.ok()) return database.status();
-  const Result<StateInfo> info = read_state_info(**database);
-  if (!info.ok()) return info.status();
-  auto store = std::make_unique<RocksStore>(options, std::move(*database), *info);
-  KV_RETURN_IF_ERROR(store->start());
-  return std::unique_ptr<Store>(std::move(store));
+  auto generation = open_generation(options);
+  if (!generation.ok()) return generation.status();
+  return std::unique_ptr<Store>(std::make_unique<RocksStore>(options, *std::move(generation)));
 }
 
 }  // namespace kv::store

@@ -125,10 +125,10 @@ struct HashResult {
 
 // What a state on disk holds.
 struct StateInfo {
-  uint64_t applied_index = 0;     // of the last entry in it, whole batches only
-  uint64_t applied_term = 0;      // that entry's
-  int64_t revision = 1;           // of the last change
-  int64_t compact_revision = -1;  // as StoreStats says
+  uint64_t applied_index = 0;                                // of the last entry in it, whole batches only
+  uint64_t applied_term = 0;                                 // that entry's
+  int64_t revision = 1;                                      // of the last change
+  int64_t compact_revision = -1;                             // as StoreStats says
   std::vector<std::pair<std::string, std::string>> records;  // all of put_record's, by name
 };
 
@@ -141,6 +141,14 @@ class CommitListener {
 };
 
 class ChangeSource;
+
+// A state that was opened to take the place of the one that a store serves (Store::open_next). Dropped, it is closed,
+// and its directory stays.
+class NextState {
+ public:
+  virtual ~NextState() = default;
+  virtual const StateInfo& info() const = 0;
+};
 
 // A Range that is answered in pieces, all from the state as it was when the cursor was opened, which is kept as long as
 // the cursor lives: however much is written or compacted meanwhile, the pieces together are that one Range. One thread
@@ -218,9 +226,9 @@ class Store {
   // Makes the directory `path`, which does not exist, its parent does, into a copy of the state as of one applied
   // index, which is at least applied_index() at the call and is told in the answer. Everything is in it, all column
   // families at that one point; it is complete and synced when this returns, and can be opened by Store::open() (with
-  // another process's copy of the member, say) or asked by inspect(). Files are shared with the state by hard links where
-  // both are on one file system, else copied; they never change, but RocksDB's own small files (CURRENT, MANIFEST,
-  // OPTIONS) do once somebody opens the copy for writing.
+  // another process's copy of the member, say) or asked by inspect(). Files are shared with the state by hard links
+  // where both are on one file system, else copied; they never change, but RocksDB's own small files (CURRENT,
+  // MANIFEST, OPTIONS) do once somebody opens the copy for writing.
   //
   // Any thread; applying and reading go on, for a flush is all it costs. Several may run, with different paths. What is
   // left by a crash is `path`.tmp and is whoever chose the path's to remove. Errors: AlreadyExists; Internal (a full
@@ -230,6 +238,18 @@ class Store {
   // What the state in the directory `path` holds, which nobody has open for writing. Nothing is written. DataLoss when
   // files are missing or of the wrong size; what they hold is checked when it is read. NotFound: no such directory.
   static Result<StateInfo> inspect(const std::string& path);
+
+  // ---- replacing the state ----
+
+  // Opens the copy of another member's state in the directory `path` beside this one. May take seconds; any thread.
+  // Errors as open().
+  virtual Result<std::unique_ptr<NextState>> open_next(const std::string& path) const = 0;
+
+  // From now on `next`, which must not be behind, is what this store serves and applies to, in the directory where it
+  // was opened. Readers that are at work, cursors too, keep the state that they have, and so do copies that are being
+  // made; when the last is done, the old state is closed and its directory removed. The changes go on without a gap:
+  // what history has not any more is below compact_revision(). Quick. The thread that applies, with no batch begun.
+  virtual void install(std::unique_ptr<NextState> next) = 0;
 };
 
 }  // namespace kv::store

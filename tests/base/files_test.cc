@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include "base/checksum.h"
+
 namespace kv {
 namespace {
 
@@ -56,6 +58,29 @@ TEST_F(Files, Removing_takes_all_below_and_nothing_is_no_error) {
   EXPECT_TRUE(remove_durably(in("a")).ok());
   EXPECT_FALSE(fs::exists(in("a")));
   EXPECT_TRUE(remove_durably(in("a")).ok());
+}
+
+TEST_F(Files, Parts_of_a_file_are_read_and_added) {
+  ASSERT_TRUE(append_to_file(in("a"), "hello").ok());
+  ASSERT_TRUE(append_to_file(in("a"), " world").ok());
+  std::string bytes;
+  ASSERT_TRUE(read_file_part(in("a"), 6, 3, &bytes).ok());
+  EXPECT_EQ(bytes, "wor");
+  ASSERT_TRUE(read_file_part(in("a"), 6, 100, &bytes).ok());
+  EXPECT_EQ(bytes, "world");
+  ASSERT_TRUE(read_file_part(in("a"), 100, 100, &bytes).ok());
+  EXPECT_EQ(bytes, "");
+}
+
+TEST_F(Files, The_checksum_of_a_file_is_that_of_its_bytes) {
+  const std::string large(1'000'001, 'x');
+  ASSERT_TRUE(write_file_durably(in("a"), large).ok());
+  ASSERT_TRUE(write_file_durably(in("empty"), "").ok());
+  uint64_t sum = 0;
+  ASSERT_TRUE(checksum_file(in("a"), &sum).ok());
+  EXPECT_EQ(sum, checksum(large));
+  ASSERT_TRUE(checksum_file(in("empty"), &sum).ok());
+  EXPECT_EQ(sum, checksum(""));
 }
 
 TEST_F(Files, What_is_not_there_is_NotFound) {
