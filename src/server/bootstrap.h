@@ -10,9 +10,6 @@
 
 namespace kv::server {
 
-// The options' first members, this one among them; InvalidArgument when they contradict each other.
-Result<kvdpb::Bootstrap> first_members(const MemberOptions& options);
-
 // What the log says this member is; writes it there first when the log is new.
 Result<kvdpb::Bootstrap> identify(raft::LogStore& log, const MemberOptions& options);
 

@@ -17,6 +17,9 @@ inline Status timed_out_connection() {
 }
 inline Status no_leader() { return {Code::kUnavailable, "etcdserver: no leader"}; }
 inline Status leader_changed() { return {Code::kUnavailable, "etcdserver: leader changed"}; }
+inline Status state_replaced() {
+  return {Code::kUnavailable, "etcdserver: this member has installed a snapshot of the leader's state meanwhile"};
+}
 inline Status too_many_requests() { return {Code::kResourceExhausted, "etcdserver: too many requests"}; }
 inline Status too_large() { return {Code::kInvalidArgument, "etcdserver: request is too large"}; }
 inline Status not_leader() { return {Code::kFailedPrecondition, "etcdserver: not leader"}; }

@@ -14,6 +14,8 @@
 #include "kvdpb/command.pb.h"
 #include "raft/transport.h"
 #include "server/auto_compaction.h"
+#include "server/backups.h"
+#include "server/defragmenter.h"
 #include "server/engine.h"
 #include "server/errors.h"
 #include "server/lease_calls.h"
@@ -202,6 +204,8 @@ class LocalMember final : public Member {
     }
   }
 
+  Status defragment_state(std::atomic<bool>& cancel);
+
   void compact_when_due();
 
   // The worker: what takes long and must hold up neither a door nor the engine.
@@ -222,6 +226,8 @@ class LocalMember final : public Member {
   LeaseCalls leases_;
   Transfers transfers_;
   Leaderless leaderless_;
+  Defragmenter defragmenter_;
+  Backups backups_;
   WatchStream::Parts watch_parts_;
   Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
   std::unique_ptr<raft::LogStore> log_;

@@ -10,9 +10,11 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "server/backup_checkpoint.h"
 #include "server/bootstrap.h"
 #include "server/identity.h"
 #include "server/local_member.h"
+#include "server/restore.h"
 
 namespace kv::server {
 namespace {
@@ -47,9 +49,13 @@ LocalMember::LocalMember(const MemberOptions& options, std::function<void(Status
       calls_(options.max_pending_calls, options.max_pending_bytes, random_number()),
       peer_calls_(peer_call_ports(), random_number()),
       leases_(lease_options(options)),
-      leaderless_(3 * options.election_timeout_ms) {}
+      leaderless_(3 * options.election_timeout_ms),
+      defragmenter_([this](std::atomic<bool>& cancel) { return defragment_state(cancel); }),
+      backups_({.directory = options.data_dir + "/backup", .storage_version = std::string(kClusterVersion)},
+               [this](const std::string& path) { return checkpoint_for_backup(*store_, path, cluster_id_, id_); }) {}
 
 Status LocalMember::open() {
+  KV_RETURN_IF_ERROR(check_no_restore(options_.data_dir));
   KV_RETURN_IF_ERROR(make_directory(options_.data_dir));
   raft::LogStore::Options log_options;
   log_options.path = options_.data_dir + "/log";
@@ -102,6 +108,7 @@ Status LocalMember::open() {
   transport_ = std::move(*transport);
   connect_peers();
 
+  KV_RETURN_IF_ERROR(backups_.start());
   worker_ = std::thread([this] { work(); });
   engine_->start();
   // Alone, there is nobody to wait for.
@@ -119,6 +126,8 @@ void LocalMember::stop(int64_t grace_ms) {
   if (stopped_.exchange(true)) return;
   if (engine_ && grace_ms > 0) hand_over_leadership(grace_ms);
   heavy_work_.close();
+  defragmenter_.stop();
+  backups_.stop();
   if (engine_) engine_->stop();
   leases_.stop();
   peer_calls_.close();

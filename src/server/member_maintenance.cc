@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "server/local_member.h"
 
 namespace kv::server {
@@ -119,15 +120,43 @@ void LocalMember::hand_over_leadership(int64_t grace_ms) {
 }
 
 void LocalMember::defragment(CallPtr, std::unique_ptr<DefragmentRequest>, Done<DefragmentResponse> done) {
-  done(errors::not_served(), {});
+  auto shared = std::make_shared<Done<DefragmentResponse>>(std::move(done));
+  // etcd fills no header here.
+  defragmenter_.run([shared](Status status) { (*shared)(std::move(status), {}); });
+}
+
+Status LocalMember::defragment_state(std::atomic<bool>& cancel) {
+  static Gauge& inflight =
+      Metrics::global().gauge("etcd_disk_defrag_inflight", "Whether a defragmentation is under way: 1, else 0");
+  static Histogram& seconds =
+      Metrics::global().histogram("etcd_disk_backend_defrag_duration_seconds", "Seconds that a defragmentation took",
+                                  Histogram::exponential(0.1, 2, 13));
+  const uint64_t bytes_before = store_->stats().bytes_on_disk;
+  const int64_t since_ms = now_ms();
+  log_info("defragmenting", {{"bytes", bytes_before}});
+  inflight.set(1);
+  Status status = store_->defragment(cancel);
+  inflight.set(0);
+  const int64_t took_ms = now_ms() - since_ms;
+  if (status.ok()) {
+    seconds.observe(static_cast<double>(took_ms) / 1000);
+    log_info("defragmented", {{"bytes_before", bytes_before},
+                              {"bytes_after", store_->stats().bytes_on_disk},
+                              {"took_ms", took_ms}});
+  } else {
+    log_warning("the defragmentation came to no end", {{"took_ms", took_ms}, {"error", status.text()}});
+  }
+  return status;
 }
 
 void LocalMember::downgrade(CallPtr, std::unique_ptr<DowngradeRequest>, Done<DowngradeResponse> done) {
   done(errors::not_served(), {});
 }
 
-void LocalMember::snapshot(CallPtr, std::unique_ptr<SnapshotRequest>, std::shared_ptr<Sink<SnapshotResponse>> sink) {
-  sink->finish(errors::not_served());
+void LocalMember::snapshot(CallPtr call, std::unique_ptr<SnapshotRequest>,
+                           std::shared_ptr<Sink<SnapshotResponse>> sink) {
+  if (Status refused = require_leader(*call); !refused.ok()) return sink->finish(std::move(refused));
+  backups_.serve(std::move(call), std::move(sink));
 }
 
 }  // namespace kv::server

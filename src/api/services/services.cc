@@ -34,6 +34,18 @@ void add_maintenance(CallTable& table, Member& member) {
   table.add(member_row("/etcdserverpb.Maintenance/Status", Right::kUser, member, &Member::status));
   table.add(member_row("/etcdserverpb.Maintenance/Hash", Right::kRoot, member, &Member::hash));
   table.add(member_row("/etcdserverpb.Maintenance/HashKV", Right::kRoot, member, &Member::hash_kv));
+  table.add(member_row("/etcdserverpb.Maintenance/Defragment", Right::kRoot, member, &Member::defragment));
+  table.add(stream_row<etcdserverpb::SnapshotRequest, etcdserverpb::SnapshotResponse>(
+      "/etcdserverpb.Maintenance/Snapshot", Kind::kServerStream, Right::kRoot,
+      [&member](std::shared_ptr<ServerStream> stream) {
+        ServerStream& in = *stream;
+        in.on_request = [&member, stream = std::move(stream)](MessagePtr request) {
+          member.snapshot(stream->call(),
+                          std::unique_ptr<etcdserverpb::SnapshotRequest>(
+                              static_cast<etcdserverpb::SnapshotRequest*>(request.release())),
+                          std::make_shared<StreamSink<etcdserverpb::SnapshotResponse>>(stream));
+        };
+      }));
   table.add(member_row("/etcdserverpb.Maintenance/MoveLeader", Right::kRoot, member, &Member::move_leader));
 }
 

@@ -31,7 +31,6 @@ except ImportError as missing:
 
 # Calls that kvd does not serve yet, by the test that makes them.
 NOT_YET = {
-    "test_defragment": "Maintenance.Defragment", "test_snapshot": "Maintenance.Snapshot",
     "test_alarms": "Maintenance.Alarm", "test_members_change": "Cluster.MemberAdd and others",
     "test_password": "Auth",
 }
