@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "lists.h"
 #include "server/identity.h"
 #include "server/member.h"
 
@@ -52,6 +53,10 @@ struct Flags {
   int pipeline_threads = 0;
   int io_threads = 1;
   bool unsafe_no_fsync = false;
+  TlsFlags client_tls;
+  TlsFlags peer_tls;
+  bool peer_skip_client_san_verification = false;
+  SharedTlsFlags tls;
 };
 
 Status invalid(std::string text) { return {Code::kInvalidArgument, std::move(text)}; }
@@ -118,6 +123,40 @@ void declare(CLI::App& app, Flags& f) {
 
   add("Web", "cors", f.cors, "origins whose web pages may read answers, separated by commas; *: all");
   add("Web", "host-whitelist", f.host_whitelist, "host names to answer for by plain HTTP, separated by commas; *: all");
+
+  add("Client TLS", "cert-file", f.client_tls.cert_file, "certificate to serve https client URLs with");
+  add("Client TLS", "key-file", f.client_tls.key_file, "its key");
+  add("Client TLS", "trusted-ca-file", f.client_tls.trusted_ca_file,
+      "clients must show a certificate that one of these CAs has signed");
+  add_bool("Client TLS", "client-cert-auth", f.client_tls.client_cert_auth,
+           "... and by gRPC, its CN is the name of the user who asks");
+  add("Client TLS", "client-crl-file", f.client_tls.crl_file, "list of revoked client certificates");
+  add("Client TLS", "client-cert-allowed-hostname", f.client_tls.allowed_hostname,
+      "host names, separated by commas, of which a client's certificate must have one");
+  add_bool("Client TLS", "auto-tls", f.client_tls.automatic, "without --cert-file: use a certificate made here");
+  add("Client TLS", "client-cert-file", f.client_tls.client_cert_file, "for etcd's command lines; not used");
+  add("Client TLS", "client-key-file", f.client_tls.client_key_file, "for etcd's command lines; not used");
+
+  add("Peer TLS", "peer-cert-file", f.peer_tls.cert_file, "certificate for https peer URLs, to serve and to dial with");
+  add("Peer TLS", "peer-key-file", f.peer_tls.key_file, "its key");
+  add("Peer TLS", "peer-client-cert-file", f.peer_tls.client_cert_file, "certificate to dial with instead");
+  add("Peer TLS", "peer-client-key-file", f.peer_tls.client_key_file, "its key");
+  add("Peer TLS", "peer-trusted-ca-file", f.peer_tls.trusted_ca_file,
+      "members must show a certificate that one of these CAs has signed");
+  add_bool("Peer TLS", "peer-client-cert-auth", f.peer_tls.client_cert_auth, "the same; needs --peer-trusted-ca-file");
+  add("Peer TLS", "peer-crl-file", f.peer_tls.crl_file, "list of revoked peer certificates");
+  add("Peer TLS", "peer-cert-allowed-cn", f.peer_tls.allowed_cn,
+      "CNs, separated by commas, of which a member's certificate must have one");
+  add("Peer TLS", "peer-cert-allowed-hostname", f.peer_tls.allowed_hostname, "... or host names");
+  add_bool("Peer TLS", "peer-skip-client-san-verification", f.peer_skip_client_san_verification,
+           "a dialling member's certificate need not be for a host of its peer URLs");
+  add_bool("Peer TLS", "peer-auto-tls", f.peer_tls.automatic,
+           "without --peer-cert-file: use a certificate made here, and believe any other member's");
+
+  add("TLS", "tls-min-version", f.tls.min_version, "TLS1.2 or TLS1.3");
+  add("TLS", "tls-max-version", f.tls.max_version, "TLS1.2 or TLS1.3; else TLS1.3");
+  add("TLS", "cipher-suites", f.tls.cipher_suites, "for TLS 1.2, by Go's or OpenSSL's names, separated by commas");
+  add("TLS", "self-signed-cert-validity", f.tls.self_signed_years, "years that a certificate made here is good for");
 
   add("Logging", "log-level", f.log_level, "debug, info, warn or error");
   add("Logging", "log-format", f.log_format, "text or json");
@@ -201,27 +240,42 @@ std::vector<std::string> flag_names(const CLI::App& app) {
   return names;
 }
 
-// "a,b" -> {"a", "b"}, without the blanks around them and empty ones.
-std::vector<std::string> comma_list(const std::string& text) {
-  std::vector<std::string> out;
-  size_t at = 0;
-  while (at <= text.size()) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    std::string item = text.substr(at, end - at);
-    item.erase(0, item.find_first_not_of(" \t"));
-    item.erase(item.find_last_not_of(" \t") + 1);
-    if (!item.empty()) out.push_back(std::move(item));
-    at = end + 1;
-  }
-  return out;
-}
-
 Status unknown_flag(const CLI::App& app, const std::string& given) {
   std::string name = given.substr(0, given.find('='));
   name.erase(0, name.find_first_not_of('-'));
   const std::string meant = closest(name, flag_names(app));
   return invalid("unknown flag --" + name +
                  (meant.empty() ? "; kvd --help lists them all" : "; did you mean --" + meant + "?"));
+}
+
+// The flag that stands for a name in one of those maps.
+std::string transport_flag(bool client, const std::string& name) {
+  if (name == "allowed-cn" || name == "allowed-hostname") return (client ? "client-cert-" : "peer-cert-") + name;
+  return (client ? "" : "peer-") + name;
+}
+
+Status set_from_file(CLI::App& app, const std::string& path, const std::string& name, const YAML::Node& node) {
+  CLI::Option* option = app.get_option_no_throw("--" + name);
+  if (!option || name == "config-file" || name == "help" || name == "version") {
+    const Status unknown = unknown_flag(app, name);
+    return invalid("--config-file: " + path + ": " + unknown.text());
+  }
+  if (option->count() > 0) return {};
+  std::string value;
+  if (node.IsSequence()) {
+    for (const auto& item : node) value += (value.empty() ? "" : ",") + item.as<std::string>("");
+  } else if (node.IsScalar()) {
+    value = node.as<std::string>();
+  } else {
+    return invalid("--config-file: " + path + ": " + name + " must be a value or a list of values");
+  }
+  try {
+    option->add_result(value);
+    option->run_callback();
+  } catch (const CLI::Error& e) {
+    return invalid("--config-file: " + path + ": " + name + ": " + e.what());
+  }
+  return {};
 }
 
 // Values of a YAML file fill what neither a flag nor a variable has set.
@@ -238,26 +292,16 @@ Status read_file(CLI::App& app, const std::string& path) {
   if (!root.IsMap()) return invalid("--config-file: " + path + " must hold `flag: value` lines");
   for (const auto& entry : root) {
     const auto name = entry.first.as<std::string>("");
-    CLI::Option* option = app.get_option_no_throw("--" + name);
-    if (!option || name == "config-file" || name == "help" || name == "version") {
-      const Status unknown = unknown_flag(app, name);
-      return invalid("--config-file: " + path + ": " + unknown.text());
+    // etcd's file keeps what is about TLS in two maps of their own.
+    const bool client = name == "client-transport-security";
+    if (entry.second.IsMap() && (client || name == "peer-transport-security")) {
+      for (const auto& inner : entry.second) {
+        const auto short_name = inner.first.as<std::string>("");
+        KV_RETURN_IF_ERROR(set_from_file(app, path, transport_flag(client, short_name), inner.second));
+      }
+      continue;
     }
-    if (option->count() > 0) continue;
-    std::string value;
-    if (entry.second.IsSequence()) {
-      for (const auto& item : entry.second) value += (value.empty() ? "" : ",") + item.as<std::string>("");
-    } else if (entry.second.IsScalar()) {
-      value = entry.second.as<std::string>();
-    } else {
-      return invalid("--config-file: " + path + ": " + name + " must be a value or a list of values");
-    }
-    try {
-      option->add_result(value);
-      option->run_callback();
-    } catch (const CLI::Error& e) {
-      return invalid("--config-file: " + path + ": " + name + ": " + e.what());
-    }
+    KV_RETURN_IF_ERROR(set_from_file(app, path, name, entry.second));
   }
   return {};
 }
@@ -271,7 +315,6 @@ Status listen_urls(const std::string& flag, const std::string& text, std::vector
   out->clear();
   for (const std::string& text_url : *urls) {
     auto url = *kv::server::parse_url(text_url);
-    if (url.scheme == "https") return invalid("--" + flag + ": https is not served by this version: use http");
     if (url.host == "localhost") url.host = "127.0.0.1";
     out->push_back(url.scheme + "://" + url.authority());
   }
@@ -314,6 +357,14 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
     if (!cluster.ok()) return invalid("--initial-cluster: " + cluster.status().text());
     m.initial_cluster = std::move(*cluster);
   }
+  auto client_tls = tls_setup("", f.client_tls, f.tls, s.listen_urls, m.advertise_client_urls);
+  if (!client_tls.ok()) return client_tls.status();
+  config->client_tls = std::move(*client_tls);
+  config->client_tls.options.protocols = kv::api::kTlsProtocols;
+  auto peer_tls = tls_setup("peer-", f.peer_tls, f.tls, m.listen_peer_urls, m.initial_advertise_peer_urls);
+  if (!peer_tls.ok()) return peer_tls.status();
+  config->peer_tls = std::move(*peer_tls);
+  m.check_peer_names = !f.peer_skip_client_san_verification;
   m.initial_cluster_token = f.initial_cluster_token;
   if (f.initial_cluster_state != "new" && f.initial_cluster_state != "existing")
     return invalid("--initial-cluster-state must be new or existing, not \"" + f.initial_cluster_state + "\"");

@@ -9,12 +9,16 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "server/options.h"
+#include "tls_setup.h"
 
 namespace kvd {
 
 struct Config {
   kv::server::MemberOptions member;
   kv::api::ServerOptions server;
+  // Become contexts in `member` and `server` when kvd starts: that may make files.
+  TlsSetup client_tls;
+  TlsSetup peer_tls;
   kv::LogLevel log_level = kv::LogLevel::kInfo;
   kv::LogFormat log_format = kv::LogFormat::kText;
 };

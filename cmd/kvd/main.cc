@@ -49,11 +49,18 @@ std::string joined(const std::vector<std::string>& urls) {
   return out;
 }
 
-int run(const kvd::Config& config) {
+int run(kvd::Config config) {
   // Blocked before any thread is made, so that only this one takes them.
   const sigset_t signals = stop_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+
+  auto client_tls = kvd::make_tls(config.client_tls, "client", config.member.data_dir);
+  if (!client_tls.ok()) return complain(client_tls.status());
+  config.server.tls = std::move(*client_tls);
+  auto peer_tls = kvd::make_tls(config.peer_tls, "peer", config.member.data_dir);
+  if (!peer_tls.ok()) return complain(peer_tls.status());
+  config.member.peer_tls = std::move(*peer_tls);
 
   // A disk that failed, or damaged state: whatever is done from here on can't be trusted, so nothing is done.
   auto member = kv::server::Member::start(config.member, [](kv::Status status) {

@@ -96,6 +96,8 @@ Status LocalMember::open() {
   transport_options.id = raft::NodeId(id_);
   transport_options.listen_urls = options_.listen_peer_urls;
   transport_options.advertise_urls = options_.initial_advertise_peer_urls;
+  transport_options.tls = options_.peer_tls;
+  transport_options.check_dialler_names = options_.check_peer_names;
   make_engine(*configuration);
   start_leases();
   auto transport = raft::Transport::start(

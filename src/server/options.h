@@ -3,10 +3,15 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "server/auto_compaction.h"
+
+namespace kv::tls {
+class Context;
+}
 
 namespace kv::server {
 
@@ -16,6 +21,9 @@ struct MemberOptions {
 
   std::vector<std::string> listen_peer_urls = {"http://localhost:2380"};
   std::vector<std::string> initial_advertise_peer_urls = {"http://localhost:2380"};
+  // For https peer URLs, ours and the others'; see raft::Transport::Options.
+  std::shared_ptr<tls::Context> peer_tls;
+  bool check_peer_names = true;
   std::vector<std::string> advertise_client_urls = {"http://localhost:2379"};
 
   // name -> peer URLs of all first members, this one among them. Empty: this one alone. Read only when the data

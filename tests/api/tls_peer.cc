@@ -1,6 +1,7 @@
 #include "api/tls_peer.h"
 
 #include <arpa/inet.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -74,6 +75,11 @@ std::string TlsPeer::receive() {
   const int n = SSL_read(state_->ssl, bytes.data(), static_cast<int>(bytes.size()));
   bytes.resize(n > 0 ? static_cast<size_t>(n) : 0);
   return bytes;
+}
+
+std::string TlsPeer::failure() const {
+  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
+  return reason != nullptr ? reason : "";
 }
 
 std::string TlsPeer::receive_until(std::string_view text) {

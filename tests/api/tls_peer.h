@@ -30,6 +30,8 @@ class TlsPeer {
   // What has come; empty at the end, for whatever reason, or when nothing comes for kPatienceMs.
   std::string receive();
   std::string receive_until(std::string_view text);
+  // Why the last of these failed, as OpenSSL says it.
+  std::string failure() const;
   // An HTTP/1.1 request and all that is answered.
   std::string ask(std::string_view request);
 

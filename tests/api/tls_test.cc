@@ -135,6 +135,21 @@ TEST_F(TlsTest, Who_has_no_good_certificate_is_refused_where_one_is_asked_for) {
   EXPECT_TRUE(serves(as(alice_)));
 }
 
+TEST_F(TlsTest, Who_is_refused_is_told_why) {
+  ask_for_certificates();
+  const auto gone = ca_.issue("gone", {.cn = "bob"});
+  tls_.crl_file = ca_.revoke("crl.pem", {gone.serial});
+  start_tls();
+  // A request comes with the certificate, before it is looked at: what the server says must not be lost to a reset.
+  for (const auto& [who, why] : {std::pair{TlsPeerOptions{}, "tlsv13 alert certificate required"},
+                                 std::pair{as(gone), "sslv3 alert certificate revoked"}}) {
+    TlsPeer client(port(), who);
+    ASSERT_TRUE(client.send(get("/version") + std::string(50'000, 'x')));
+    EXPECT_EQ(client.receive(), "");
+    EXPECT_EQ(client.failure(), why);
+  }
+}
+
 // GHSA-3wh4-j44w-pg92: the list counts at every address.
 TEST_F(TlsTest, A_revoked_certificate_is_refused_on_every_listener) {
   ask_for_certificates();
@@ -182,8 +197,8 @@ TEST_F(TlsTest, A_plain_HTTP_client_is_told_so) {
 TEST_F(TlsTest, Plain_HTTP_2_and_noise_are_closed) {
   start_tls();
   for (const std::string& bytes : {std::string(kPreface) + encode_frame({.type = kSettings}), std::string(5000, '\x80'),
-                                  std::string("\x16\x03\x01\xff\xff", 5) + std::string(70'000, 'x'),
-                                  std::string("\x16\x03\x01\x00\x04\x01\xff\xff\xff", 9) + std::string(30'000, 'y')}) {
+                                   std::string("\x16\x03\x01\xff\xff", 5) + std::string(70'000, 'x'),
+                                   std::string("\x16\x03\x01\x00\x04\x01\xff\xff\xff", 9) + std::string(30'000, 'y')}) {
     RawPeer peer(port());
     peer.send(bytes);
     EXPECT_TRUE(peer.closes());

@@ -107,15 +107,15 @@ class TlsSocket final : public TcpSocket {
       case tls::Outcome::State::kFailed: break;
     }
     if (stream_->ready()) return {.state = Transfer::State::kFailed};
-    if (!stream_->was_plain_http()) {
-      tls::log_refused("client", peer(), stream_->failure());
-      return {.state = Transfer::State::kFailed};
+    const bool http = stream_->was_plain_http();
+    tls::log_refused("client", peer(), http ? "it speaks plain HTTP" : stream_->failure());
+    if (http) {
+      // Go's words, which etcd's users know.
+      constexpr std::string_view kNoTls =
+          "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+      (void)TcpSocket::write(kNoTls.data(), kNoTls.size());
     }
-    tls::log_refused("client", peer(), "it speaks plain HTTP");
-    // Go's words, which etcd's users know. Then the client is heard out, or a reset would overtake them.
-    constexpr std::string_view kNoTls =
-        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-    (void)TcpSocket::write(kNoTls.data(), kNoTls.size());
+    // The client is heard out, or a reset would overtake these words, or the alert that says why it was refused.
     TcpSocket::shutdown_write();
     told_off_ = true;
     return read_to_the_end(into, room);
