@@ -37,6 +37,10 @@ struct Flags {
   uint64_t max_request_bytes = 1536 * 1024;
   uint64_t max_txn_ops = 128;
   uint32_t max_concurrent_streams = 4096;
+  std::string auth_token = "simple";
+  int64_t auth_token_ttl = 300;
+  int bcrypt_cost = 10;
+  int auth_min_password_length = 1;
   std::string cors = "*";
   std::string host_whitelist = "*";
   std::string watch_progress_interval = "10m";
@@ -120,6 +124,12 @@ void declare(CLI::App& app, Flags& f) {
   add("History", "auto-compaction-mode", f.auto_compaction_mode, "periodic or revision: how the retention is meant");
   add("History", "auto-compaction-retention", f.auto_compaction_retention,
       "history to keep: a duration (a lone number: hours), or a number of revisions; 0: all");
+
+  add("Users", "auth-token", f.auth_token,
+      "simple, or jwt,sign-method=RS256,priv-key=FILE,pub-key=FILE,ttl=5m (docs/operations.md)");
+  add("Users", "auth-token-ttl", f.auth_token_ttl, "seconds after which a simple token that is not used ends");
+  add("Users", "bcrypt-cost", f.bcrypt_cost, "4 to 31: what a password costs to compare, and to guess");
+  add("Users", "auth-min-password-length", f.auth_min_password_length, "bytes of a new password, 72 at most");
 
   add("Web", "cors", f.cors, "origins whose web pages may read answers, separated by commas; *: all");
   add("Web", "host-whitelist", f.host_whitelist, "host names to answer for by plain HTTP, separated by commas; *: all");
@@ -388,6 +398,15 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   s.max_request_bytes = f.max_request_bytes + 512 * 1024;  // etcd's allowance for what gRPC adds
   m.max_txn_ops = f.max_txn_ops;
   s.max_concurrent_streams = f.max_concurrent_streams;
+  if (f.auth_token_ttl < 1 || f.auth_token_ttl > 1'000'000'000)
+    return invalid("--auth-token-ttl must be from 1 to 1000000000 s");
+  if (f.bcrypt_cost < 4 || f.bcrypt_cost > 31) return invalid("--bcrypt-cost must be from 4 to 31");
+  if (f.auth_min_password_length < 1 || f.auth_min_password_length > 72)
+    return invalid("--auth-min-password-length must be from 1 to 72");
+  m.auth_token = f.auth_token;
+  m.auth_token_ttl_ms = f.auth_token_ttl * 1000;
+  m.bcrypt_cost = f.bcrypt_cost;
+  m.auth_min_password_bytes = static_cast<size_t>(f.auth_min_password_length);
   s.cors = comma_list(f.cors);
   s.host_whitelist = comma_list(f.host_whitelist);
   for (const auto& [flag, text, out] :

@@ -5,9 +5,8 @@
 
 #include "api/json/gateway.h"
 #include "api/net/server.h"
+#include "api/services/all.h"
 #include "api/services/ops.h"
-#include "api/services/recipes.h"
-#include "api/services/services.h"
 #include "base/log.h"
 #include "config.h"
 #include "server/member.h"
@@ -69,19 +68,10 @@ int run(kvd::Config config) {
   });
   if (!member.ok()) return complain(member.status());
 
-  kv::api::CallTable table;
-  kv::api::add_kv(table, **member);
-  kv::api::add_lease(table, **member);
-  kv::api::add_watch(table, **member);
-  kv::api::add_cluster(table, **member);
-  kv::api::add_maintenance(table, **member);
-  kv::api::add_auth(table, **member);
+  kv::api::CallTable table(&(*member)->gate());
   kv::server::Locks locks(**member);
   kv::server::Elections elections(**member);
-  kv::api::add_lock(table, locks);
-  kv::api::add_election(table, elections);
-  kv::api::add_health(table, [&member] { return (*member)->leader() != 0; });
-  kv::api::add_reflection(table);
+  kv::api::add_all_services(table, **member, locks, elections, [&member] { return (*member)->leader() != 0; });
   auto routes = kv::api::ops_routes(**member);
   for (auto& route : kv::api::gateway_routes(table, {.max_request_bytes = config.server.max_request_bytes})) {
     routes.push_back(std::move(route));

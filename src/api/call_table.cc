@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "api/guarded.h"
+
 namespace kv::api {
 
 bool ServerStream::write_encoded(const google::protobuf::Message& prototype, std::string_view own,
@@ -13,6 +15,7 @@ bool ServerStream::write_encoded(const google::protobuf::Message& prototype, std
 void CallTable::add(Row row) {
   KV_CHECK(!by_path_.contains(row.path), "two rows for " + row.path);
   KV_CHECK((row.kind == Kind::kUnary) == static_cast<bool>(row.unary), "handler and kind disagree: " + row.path);
+  if (gate_ != nullptr) guard(&row, *gate_);
   rows_.push_back(std::make_unique<Row>(std::move(row)));
   by_path_.emplace(rows_.back()->path, rows_.back().get());
 }

@@ -12,19 +12,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "server/call.h"
+#include "server/gate.h"
 
 namespace kv::api {
 
 enum class Kind : uint8_t { kUnary, kServerStream, kClientStream, kBidi };
 
-// What a caller must hold. Key rights are decided where the keys are known: at apply, by the store.
-enum class Right : uint8_t {
-  kOpen,  // anybody: health, reflection, authenticate, status
-  kKeys,  // the request's own keys, checked at apply
-  kUser,  // any authenticated user when auth is on
-  kRoot,  // the root role when auth is on
-};
+using kv::Right;  // what a caller must hold
 
 using MessagePtr = std::unique_ptr<google::protobuf::Message>;
 
@@ -60,6 +54,8 @@ struct Row {
   std::string path;  // "/etcdserverpb.KV/Put"
   Kind kind = Kind::kUnary;
   Right right;
+  // Where the right depends on what is asked (Alarm: everybody may list, root may end). Unary rows only.
+  std::function<Right(const google::protobuf::Message&)> right_for = {};
   const google::protobuf::Message* request_prototype = nullptr;  // default instances: New() makes one
   const google::protobuf::Message* response_prototype = nullptr;
   // Unary. The request is the callee's. `done` is called exactly once, from any thread.
@@ -70,6 +66,10 @@ struct Row {
 
 class CallTable {
  public:
+  // Every row that is added is wrapped by `gate`, so whichever door finds it finds it guarded. The gate must outlive
+  // the table; without one (tables of tests, without a member) everybody may do everything.
+  explicit CallTable(Gate* gate) : gate_(gate) {}
+
   // KV_CHECKs that the path is new.
   void add(Row row);
   // The row of "/package.Service/Method"; null when there is none. The pointer lives as long as the table.
@@ -79,6 +79,7 @@ class CallTable {
   std::vector<std::string> services() const;
 
  private:
+  Gate* const gate_;
   std::vector<std::unique_ptr<Row>> rows_;
   std::unordered_map<std::string_view, const Row*> by_path_;  // keys point into rows_
 };

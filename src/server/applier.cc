@@ -5,7 +5,10 @@
 
 #include "base/log.h"
 #include "kvdpb/command.pb.h"
+#include "server/command_rights.h"
 #include "server/membership.h"
+#include "store/auth_changes.h"
+#include "store/auth_errors.h"
 
 namespace kv::server {
 namespace {
@@ -110,9 +113,38 @@ Status answer(Arena& arena, const Header& header, Message** out, Apply apply) {
   return status;
 }
 
+// A change of users or roles.
+template <typename Response, typename Request>
+Status change_auth(store::ApplyBatch& batch, const Request& request, Arena& arena, const Header& header,
+                   Message** out) {
+  return answer<Response>(arena, header, out, [&](Response* response) {
+    response->mutable_header()->set_revision(batch.revision());
+    return batch.auth().apply(request);
+  });
+}
+
+// Tokens that were issued by what is applied; told of when the state shows it.
+using Tokens = std::vector<std::pair<std::string, store::Identity>>;
+
+// What the member that compared the password has seen must still be so.
+Status issue_token(const Command& command, const raft::Entry& entry, store::ApplyBatch& batch,
+                   etcdserverpb::AuthenticateResponse* response, Tokens* tokens) {
+  const store::AuthState& state = batch.auth().now();
+  if (!state.enabled()) return store::auth_not_enabled_error();
+  store::Identity identity{command.auth_token().user(), command.auth_revision()};
+  KV_RETURN_IF_ERROR(state.permit_user(identity));
+  response->mutable_header()->set_revision(batch.revision());
+  response->set_token(command.auth_token().prefix() + "." + to_string(entry.index));
+  tokens->emplace_back(response->token(), std::move(identity));
+  return {};
+}
+
 // `response` stays null when the command has none.
-Status apply_command(const store::Store& store, const Command& command, raft::Term term, store::ApplyBatch& batch,
-                     Arena& arena, const Header& header, Message** response, LeaseNews* news) {
+Status apply_command(const store::Store& store, const Command& command, const raft::Entry& entry,
+                     store::ApplyBatch& batch, Arena& arena, const Header& header, Message** response, LeaseNews* news,
+                     Tokens* tokens) {
+  const raft::Term term = entry.term;
+  KV_RETURN_IF_ERROR(permit(command, batch));
   switch (command.request_case()) {
     case Command::kPut:
       return answer<etcdserverpb::PutResponse>(arena, header, response,
@@ -144,6 +176,38 @@ Status apply_command(const store::Store& store, const Command& command, raft::Te
     case Command::kClusterVersion:
       batch.put_record(kClusterVersionRecord, command.cluster_version().version());
       return {};
+    case Command::kAuthEnable:
+      return change_auth<etcdserverpb::AuthEnableResponse>(batch, command.auth_enable(), arena, header, response);
+    case Command::kAuthDisable:
+      return change_auth<etcdserverpb::AuthDisableResponse>(batch, command.auth_disable(), arena, header, response);
+    case Command::kAuthUserAdd:
+      return change_auth<etcdserverpb::AuthUserAddResponse>(batch, command.auth_user_add(), arena, header, response);
+    case Command::kAuthUserDelete:
+      return change_auth<etcdserverpb::AuthUserDeleteResponse>(batch, command.auth_user_delete(), arena, header,
+                                                               response);
+    case Command::kAuthUserChangePassword:
+      return change_auth<etcdserverpb::AuthUserChangePasswordResponse>(batch, command.auth_user_change_password(),
+                                                                       arena, header, response);
+    case Command::kAuthUserGrantRole:
+      return change_auth<etcdserverpb::AuthUserGrantRoleResponse>(batch, command.auth_user_grant_role(), arena, header,
+                                                                  response);
+    case Command::kAuthUserRevokeRole:
+      return change_auth<etcdserverpb::AuthUserRevokeRoleResponse>(batch, command.auth_user_revoke_role(), arena,
+                                                                   header, response);
+    case Command::kAuthRoleAdd:
+      return change_auth<etcdserverpb::AuthRoleAddResponse>(batch, command.auth_role_add(), arena, header, response);
+    case Command::kAuthRoleDelete:
+      return change_auth<etcdserverpb::AuthRoleDeleteResponse>(batch, command.auth_role_delete(), arena, header,
+                                                               response);
+    case Command::kAuthRoleGrantPermission:
+      return change_auth<etcdserverpb::AuthRoleGrantPermissionResponse>(batch, command.auth_role_grant_permission(),
+                                                                        arena, header, response);
+    case Command::kAuthRoleRevokePermission:
+      return change_auth<etcdserverpb::AuthRoleRevokePermissionResponse>(batch, command.auth_role_revoke_permission(),
+                                                                         arena, header, response);
+    case Command::kAuthToken:
+      return answer<etcdserverpb::AuthenticateResponse>(
+          arena, header, response, [&](auto* r) { return issue_token(command, entry, batch, r, tokens); });
     default: break;
   }
   KV_CHECK(false, "known_command() let an unknown command through");
@@ -160,8 +224,14 @@ struct Applier::Answer {
 };
 
 Applier::Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-                 const std::atomic<uint64_t>& term, LeaseObserver* leases)
-    : store_(store), calls_(calls), member_id_(member_id), cluster_id_(cluster_id), term_(term), leases_(leases) {}
+                 const std::atomic<uint64_t>& term, LeaseObserver* leases, TokenObserver* tokens)
+    : store_(store),
+      calls_(calls),
+      member_id_(member_id),
+      cluster_id_(cluster_id),
+      term_(term),
+      leases_(leases),
+      tokens_(tokens) {}
 
 Status Applier::apply(const std::vector<CommittedEntry>& entries) {
   const CommittedEntry* first = entries.data();
@@ -190,6 +260,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   std::vector<uint64_t> numbers;
   std::vector<Answer> answers;
   LeaseNews news;
+  Tokens tokens;
   for (const CommittedEntry* e = first; e != last; ++e) {
     // Numbers count within a term.
     if (e->entry.term != news.term) news.resolved = 0;
@@ -207,7 +278,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
         return {Code::kUnimplemented,
                 "log entry " + to_string(e->entry.index) + " holds a command of a newer version: upgrade this member"};
       Message* response = nullptr;
-      Status status = apply_command(store_, command, e->entry.term, *batch, arena, header, &response, &news);
+      Status status = apply_command(store_, command, e->entry, *batch, arena, header, &response, &news, &tokens);
       if (command.origin() != member_id_) continue;
       numbers.push_back(command.call());
       answers.push_back({std::move(status), response});
@@ -216,6 +287,8 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   const raft::Entry& newest = (last - 1)->entry;
   KV_RETURN_IF_ERROR(batch->commit(newest.index.value(), newest.term.value()));
   if (leases_ != nullptr) leases_->applied(news);
+  if (tokens_ != nullptr)
+    for (auto& [token, identity] : tokens) tokens_->assigned(token, std::move(identity));
 
   std::vector<Completion> completions = calls_.take(numbers);
   for (size_t i = 0; i < completions.size(); ++i) {

@@ -40,11 +40,20 @@ class LeaseObserver {
   virtual void applied(const LeaseNews& news) = 0;
 };
 
+class TokenObserver {
+ public:
+  virtual ~TokenObserver() = default;
+  // `identity` carries this token from now on. Before the call that asked for it is answered; on the thread that
+  // applies.
+  virtual void assigned(const std::string& token, store::Identity identity) = 0;
+};
+
 class Applier {
  public:
-  // All must outlive the applier. `term`: the member's current raft term, for response headers. `leases` may be null.
+  // All must outlive the applier. `term`: the member's current raft term, for response headers. `leases` and `tokens`
+  // may be null.
   Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-          const std::atomic<uint64_t>& term, LeaseObserver* leases = nullptr);
+          const std::atomic<uint64_t>& term, LeaseObserver* leases = nullptr, TokenObserver* tokens = nullptr);
 
   // Applies consecutive entries. Entries at or below the store's applied index are skipped, which is what makes
   // replay after a restart harmless. An error means that the store failed; the member must stop.
@@ -60,6 +69,7 @@ class Applier {
   const uint64_t cluster_id_;
   const std::atomic<uint64_t>& term_;
   LeaseObserver* const leases_;
+  TokenObserver* const tokens_;
 };
 
 }  // namespace kv::server

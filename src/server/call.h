@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "store/identity.h"
 
 namespace kv {
 
@@ -36,7 +37,10 @@ class CallContext {
   std::string peer;                   // "192.0.2.1:51234"
   std::string token;                  // the auth token as it came; empty: none
   std::string certificate_user;       // CN of a verified client certificate; empty: none
-  bool has_leader = false;            // metadata `hasleader: true`: fail when there is no leader
+  // Who that turned out to be: set by the gate (server/gate.h) before the call is worked on, and by nobody else.
+  store::Identity identity;
+  bool by_member = false;   // nobody asks but the member itself: only OwnCall::of_member() says so
+  bool has_leader = false;  // metadata `hasleader: true`: fail when there is no leader
   std::vector<std::pair<std::string, std::string>> metadata;  // as it came, keys in lower case, -bin decoded
 
   // What the answer's headers and trailers carry besides the door's own. Keys in lower case; values of keys that
@@ -76,6 +80,19 @@ using CallPtr = std::shared_ptr<CallContext>;
 // A call that a member makes itself: what it posts runs at once, on whatever thread posts it.
 class OwnCall final : public CallContext {
  public:
+  // For the member's own ends, which need no right.
+  static std::shared_ptr<OwnCall> of_member() {
+    auto call = std::make_shared<OwnCall>();
+    call->by_member = true;
+    return call;
+  }
+  // In the place of a call that has ended, with its caller's rights.
+  static std::shared_ptr<OwnCall> on_behalf_of(const CallContext& other) {
+    auto call = std::make_shared<OwnCall>();
+    call->identity = other.identity;
+    call->by_member = other.by_member;
+    return call;
+  }
   void post(absl::AnyInvocable<void()> work) override { work(); }
 };
 

@@ -45,24 +45,26 @@ std::unique_ptr<TxnRequest> proclamation(const std::string& key, int64_t revisio
 
 void wait_to_lead(Member& member, const CallPtr& call, const std::string& name, const Claim& claim,
                   const ResponseHeader& header, Done<CampaignResponse> done) {
-  Turn::wait(member, call, claim,
-             [&member, name, claim, header, done = std::move(done)](Status status, const ResponseHeader&) mutable {
-               CampaignResponse response;
-               if (!status.ok()) {
-                 if (status.code() != Code::kNotFound) withdraw(member, claim);
-                 return done(std::move(status), std::move(response));
-               }
-               *response.mutable_header() = header;
-               LeaderKey* leader = response.mutable_leader();
-               leader->set_name(name);
-               leader->set_key(claim.key);
-               leader->set_rev(claim.revision);
-               leader->set_lease(claim.lease);
-               done(Status(), std::move(response));
-             });
+  Turn::wait(
+      member, call, claim,
+      [&member, call, name, claim, header, done = std::move(done)](Status status, const ResponseHeader&) mutable {
+        CampaignResponse response;
+        if (!status.ok()) {
+          if (status.code() != Code::kNotFound) withdraw(member, *call, claim);
+          return done(std::move(status), std::move(response));
+        }
+        *response.mutable_header() = header;
+        LeaderKey* leader = response.mutable_leader();
+        leader->set_name(name);
+        leader->set_key(claim.key);
+        leader->set_rev(claim.revision);
+        leader->set_lease(claim.lease);
+        done(Status(), std::move(response));
+      });
 }
 
-// One observe call. The oldest key under the prefix leads; its puts are its values; when it goes, the next is looked for.
+// One observe call. The oldest key under the prefix leads; its puts are its values; when it goes, the next is looked
+// for.
 class Observer : public std::enable_shared_from_this<Observer> {
  public:
   Observer(Member& member, CallPtr call, std::string prefix, std::shared_ptr<Sink<LeaderResponse>> sink)
@@ -187,8 +189,8 @@ void Elections::campaign(CallPtr call, std::unique_ptr<CampaignRequest> request,
                const std::string value = request->value();
                Claim claim = Claim::of(request->name(), granted);
                put_claim(member_, call, std::move(claim), value,
-                         [this, call, request = std::move(request), done = std::move(done)](
-                             Status status, Claimed claimed) mutable {
+                         [this, call, request = std::move(request), done = std::move(done)](Status status,
+                                                                                            Claimed claimed) mutable {
                            if (!status.ok()) return done(std::move(status), {});
                            campaign_on(call, *request, std::move(claimed), std::move(done));
                          });
@@ -239,12 +241,11 @@ void Elections::resign(CallPtr call, std::unique_ptr<ResignRequest> request, Don
   if (!request->has_leader()) return done(leader_missing(), {});
   auto txn = if_still_there(request->leader().key(), request->leader().rev());
   txn->add_success()->mutable_request_delete_range()->set_key(request->leader().key());
-  member_.txn(std::move(call), std::move(txn),
-              [done = std::move(done)](Status status, TxnResponse&& response) mutable {
-                ResignResponse answer;
-                if (status.ok()) *answer.mutable_header() = response.header();
-                done(std::move(status), std::move(answer));
-              });
+  member_.txn(std::move(call), std::move(txn), [done = std::move(done)](Status status, TxnResponse&& response) mutable {
+    ResignResponse answer;
+    if (status.ok()) *answer.mutable_header() = response.header();
+    done(std::move(status), std::move(answer));
+  });
 }
 
 void Elections::observe(CallPtr call, const LeaderRequest& request, std::shared_ptr<Sink<LeaderResponse>> sink) {

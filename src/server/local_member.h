@@ -13,16 +13,20 @@
 #include "base/thread.h"
 #include "kvdpb/command.pb.h"
 #include "raft/transport.h"
+#include "server/authorizer.h"
 #include "server/auto_compaction.h"
 #include "server/backups.h"
 #include "server/defragmenter.h"
 #include "server/engine.h"
 #include "server/errors.h"
 #include "server/lease_calls.h"
+#include "server/login_limit.h"
 #include "server/member.h"
 #include "server/membership.h"
+#include "server/passwords.h"
 #include "server/peer_calls.h"
 #include "server/transfers.h"
+#include "store/auth_rights.h"
 
 namespace kv::server {
 
@@ -112,6 +116,8 @@ class LocalMember final : public Member {
   void role_revoke_permission(CallPtr call, std::unique_ptr<AuthRoleRevokePermissionRequest> request,
                               Done<AuthRoleRevokePermissionResponse> done) override;
 
+  Gate& gate() override { return *authorizer_; }
+
   // ---- facts ----
 
   uint64_t id() const override { return id_; }
@@ -166,7 +172,7 @@ class LocalMember final : public Member {
 
   void fill(ResponseHeader* header) const;
 
-  void serve_range(const RangeRequest& request, Done<RangeResponse>& done);
+  void serve_range(const CallContext& call, const RangeRequest& request, Done<RangeResponse>& done);
 
   // A transaction of ranges only needs no log entry.
   void read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done);
@@ -181,6 +187,8 @@ class LocalMember final : public Member {
     if (const Status refused = engine_->read(ready); !refused.ok()) (*shared)(refused);
   }
 
+  void keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveRequest> request, Done<LeaseKeepAliveResponse> done);
+  void time_to_live(CallPtr call, std::unique_ptr<LeaseTimeToLiveRequest> request, Done<LeaseTimeToLiveResponse> done);
   void ask_leader(CallPtr call, kvdpb::PeerRequest question, LeaseCalls::Done done);
 
   template <typename Response>
@@ -198,6 +206,12 @@ class LocalMember final : public Member {
     if (!number.ok()) return (*shared)(number.status(), Response());
     command.set_origin(id_);
     command.set_call(*number);
+    // In whose name it is applied.
+    if (!call.identity.nobody()) {
+      command.set_user(call.identity.user);
+      command.set_auth_revision(call.identity.revision);
+    }
+    if (call.by_member) command.set_by_member(true);
     if (!engine_->propose(command.SerializeAsString())) {
       for (Completion& taken : calls_.take({*number}))
         if (taken) taken(errors::stopped(), nullptr);
@@ -205,6 +219,39 @@ class LocalMember final : public Member {
   }
 
   Status defragment_state(std::atomic<bool>& cancel);
+  // ---- rights (server/gate.h) ----
+
+  // Reads by `read` what `permitted`, which is asked of a store::Rights, allows this caller. It is asked before, so
+  // that nothing is read for those who may not; and after, when rights have changed meanwhile: what was read may be as
+  // young as the rights that forbid it.
+  template <typename Permitted, typename Read>
+  Status read_permitted(const CallContext& call, Permitted permitted, Read read) {
+    const auto ask = [&](const store::AuthState& state) {
+      return permitted(
+          store::Rights(state, call.identity, [this](int64_t lease) { return store_->lease_keys(lease); }));
+    };
+    if (call.by_member) return read();
+    if (!store_->auth_enabled()) {
+      Status status = read();
+      if (!store_->auth_enabled()) return status;
+      const Status refused = ask(*store_->auth());
+      return refused.ok() ? status : refused;
+    }
+    const auto before = store_->auth();
+    KV_RETURN_IF_ERROR(ask(*before));
+    Status status = read();
+    const auto after = store_->auth();
+    if (after != before) KV_RETURN_IF_ERROR(ask(*after));
+    return status;
+  }
+
+  Status check_password(const std::string& password) const;
+  struct Login;
+  void log_in(std::shared_ptr<Login> login);
+  void issue_token(const CallContext& call, const store::Identity& identity, Done<AuthenticateResponse> done);
+  // Answers by `answer`, from users and roles at least as new as all that was committed before the call.
+  template <typename Response, typename Answer>
+  void read_auth(CallPtr call, Done<Response> done, Answer answer);
 
   void compact_when_due();
 
@@ -228,10 +275,13 @@ class LocalMember final : public Member {
   Leaderless leaderless_;
   Defragmenter defragmenter_;
   Backups backups_;
+  LoginLimit login_limit_;
+  Passwords passwords_;
   WatchStream::Parts watch_parts_;
   Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
   std::unique_ptr<raft::LogStore> log_;
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Authorizer> authorizer_;
   std::unique_ptr<Applier> applier_;
   std::unique_ptr<raft::Transport> transport_;
   std::unique_ptr<Engine> engine_;

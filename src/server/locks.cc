@@ -27,11 +27,11 @@ void contend(Member& member, const CallPtr& call, Claim claim, Done<LockResponse
               const Claim& mine = claimed.claim;
               if (claimed.owner_revision == mine.revision) return done(Status(), locked(mine, claimed.header));
               Turn::wait(member, call, mine,
-                         [&member, claim = mine, done = std::move(done)](
+                         [&member, call, claim = mine, done = std::move(done)](
                              Status status, const etcdserverpb::ResponseHeader& header) mutable {
                            if (status.ok()) return done(Status(), locked(claim, header));
                            const bool gone = status.code() == Code::kNotFound;
-                           if (!gone) withdraw(member, claim);
+                           if (!gone) withdraw(member, *call, claim);
                            done(gone ? Status(Code::kUnknown, "mutex: session is expired") : std::move(status), {});
                          });
             });
@@ -53,13 +53,12 @@ void Locks::lock(CallPtr call, std::unique_ptr<LockRequest> request, Done<LockRe
 void Locks::unlock(CallPtr call, std::unique_ptr<UnlockRequest> request, Done<UnlockResponse> done) {
   auto deletion = std::make_unique<etcdserverpb::DeleteRangeRequest>();
   deletion->set_key(request->key());
-  member_.delete_range(
-      std::move(call), std::move(deletion),
-      [done = std::move(done)](Status status, etcdserverpb::DeleteRangeResponse&& deleted) mutable {
-        UnlockResponse response;
-        if (status.ok()) *response.mutable_header() = deleted.header();
-        done(std::move(status), std::move(response));
-      });
+  member_.delete_range(std::move(call), std::move(deletion),
+                       [done = std::move(done)](Status status, etcdserverpb::DeleteRangeResponse&& deleted) mutable {
+                         UnlockResponse response;
+                         if (status.ok()) *response.mutable_header() = deleted.header();
+                         done(std::move(status), std::move(response));
+                       });
 }
 
 }  // namespace kv::server

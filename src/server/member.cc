@@ -52,7 +52,8 @@ LocalMember::LocalMember(const MemberOptions& options, std::function<void(Status
       leaderless_(3 * options.election_timeout_ms),
       defragmenter_([this](std::atomic<bool>& cancel) { return defragment_state(cancel); }),
       backups_({.directory = options.data_dir + "/backup", .storage_version = std::string(kClusterVersion)},
-               [this](const std::string& path) { return checkpoint_for_backup(*store_, path, cluster_id_, id_); }) {}
+               [this](const std::string& path) { return checkpoint_for_backup(*store_, path, cluster_id_, id_); }),
+      passwords_(options.bcrypt_cost) {}
 
 Status LocalMember::open() {
   KV_RETURN_IF_ERROR(check_no_restore(options_.data_dir));
@@ -77,6 +78,13 @@ Status LocalMember::open() {
   store_ = std::move(*store);
   auto configuration = prepare_state(*store_, *log_, *bootstrap);
   if (!configuration.ok()) return configuration.status();
+  auto authorizer = Authorizer::make({options_.auth_token, options_.auth_token_ttl_ms}, *store_, Clock::system(),
+                                     [this](const std::function<void(const Status&)>& ready) {
+                                       Engine::ReadReady confirmed = [ready](const Status& s) { ready(s); };
+                                       if (const Status s = engine_->read(confirmed); !s.ok()) ready(s);
+                                     });
+  if (!authorizer.ok()) return authorizer.status();
+  authorizer_ = *std::move(authorizer);
 
   store::WatchHubOptions watch_options;
   watch_options.progress_interval_ms = options_.watch_progress_interval_ms;
@@ -87,10 +95,13 @@ Status LocalMember::open() {
   // The term lives as long as the member, and so do the streams.
   watch_parts_.term = std::shared_ptr<const std::atomic<uint64_t>>(std::shared_ptr<void>(), &term_);
   watch_parts_.max_response_bytes = options_.max_request_bytes + kTransportOverheadBytes;
-  watch_parts_.permit = [](const CallContext&, const std::string&, const std::string&) { return Status(); };
+  watch_parts_.who = [this](const CallContext& call) { return authorizer_->who(call); };
+  watch_parts_.permit = [this](const store::Identity& who, const std::string& key, const std::string& range_end) {
+    return store_->auth_enabled() ? store_->auth()->permit_read(who, key, range_end) : Status();
+  };
   store_->set_commit_listener(watch_parts_.hub.get());
 
-  applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_);
+  applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_, &authorizer_->tokens());
   raft::Transport::Options transport_options;
   transport_options.cluster_id = cluster_id_;
   transport_options.id = raft::NodeId(id_);
@@ -130,6 +141,7 @@ void LocalMember::stop(int64_t grace_ms) {
   heavy_work_.close();
   defragmenter_.stop();
   backups_.stop();
+  passwords_.stop();
   if (engine_) engine_->stop();
   leases_.stop();
   peer_calls_.close();

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "etcdserverpb/rpc.pb.h"
 #include "server/call.h"
+#include "server/gate.h"
 #include "server/options.h"
 #include "server/watch_stream.h"
 
@@ -96,6 +97,10 @@ class Member {
       role_grant_permission = 0;
   virtual Call<etcdserverpb::AuthRoleRevokePermissionRequest, etcdserverpb::AuthRoleRevokePermissionResponse>
       role_revoke_permission = 0;
+
+  // Who may make which call. For the call table; calls that come to the member by another way are nobody's, and are
+  // refused where rights are needed.
+  virtual Gate& gate() = 0;
 
   // ---- facts: any thread ----
   virtual uint64_t id() const = 0;

@@ -10,12 +10,12 @@ namespace kv::server {
 void LocalMember::range(CallPtr call, std::unique_ptr<RangeRequest> request, Done<RangeResponse> done) {
   if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
   if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
-  if (request->serializable()) return serve_range(*request, done);
+  if (request->serializable()) return serve_range(*call, *request, done);
   CallContext& context = *call;
   read_then_post(context, [this, call = std::move(call), request = std::move(request),
                            done = std::move(done)](const Status& status) mutable {
     if (!status.ok()) return done(status, {});
-    serve_range(*request, done);
+    serve_range(*call, *request, done);
   });
 }
 
@@ -28,10 +28,17 @@ void LocalMember::range_stream(CallPtr call, std::unique_ptr<RangeRequest> reque
   auto serve = [this, call = std::move(call), request = std::move(request),
                 sink = std::move(sink)](const Status& ready) mutable {
     if (!ready.ok()) return sink->finish(ready);
-    auto cursor = store_->open_range(*request);
-    if (!cursor.ok()) return sink->finish(cursor.status());
+    std::unique_ptr<store::RangeCursor> cursor;
+    Status opened = read_permitted(
+        *call, [&](const store::Rights& rights) { return rights.permit(*request); },
+        [&] {
+          auto made = store_->open_range(*request);
+          if (made.ok()) cursor = *std::move(made);
+          return made.status();
+        });
+    if (!opened.ok()) return sink->finish(std::move(opened));
     run_range_stream(
-        std::move(call), *std::move(cursor),
+        std::move(call), std::move(cursor),
         {.piece_bytes = options_.max_request_bytes, .fill = [this](ResponseHeader* header) { fill(header); }},
         std::move(sink));
   };
@@ -78,11 +85,14 @@ void LocalMember::compact(CallPtr call, std::unique_ptr<CompactionRequest> reque
       });
 }
 
-void LocalMember::serve_range(const RangeRequest& request, Done<RangeResponse>& done) {
+void LocalMember::serve_range(const CallContext& call, const RangeRequest& request, Done<RangeResponse>& done) {
   RangeResponse response;
-  Status status = store_->range(request, &response);
-  if (status.ok()) fill(response.mutable_header());
-  done(std::move(status), std::move(response));
+  Status status = read_permitted(
+      call, [&](const store::Rights& rights) { return rights.permit(request); },
+      [&] { return store_->range(request, &response); });
+  if (!status.ok()) return done(std::move(status), {});
+  fill(response.mutable_header());
+  done(Status(), std::move(response));
 }
 
 void LocalMember::read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) {
@@ -94,16 +104,20 @@ void LocalMember::read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Do
   // stale without anybody having asked for that; here it must have been asked for.
   const bool asked = request->success_size() + request->failure_size() > 0;
   const bool local = asked && serializable(request->success()) && serializable(request->failure());
-  auto serve = [this, request = std::move(request), done = std::move(done)](const Status& ready) mutable {
+  CallContext& context = *call;
+  auto serve = [this, call = std::move(call), request = std::move(request),
+                done = std::move(done)](const Status& ready) mutable {
+    if (!ready.ok()) return done(ready, {});
     TxnResponse response;
-    Status status = ready.ok() ? store_->txn(*request, &response) : ready;
-    if (status.ok()) fill(response.mutable_header());
-    done(std::move(status), std::move(response));
+    Status status = read_permitted(
+        *call, [&](const store::Rights& rights) { return rights.permit(*request); },
+        [&] { return store_->txn(*request, &response); });
+    if (!status.ok()) return done(std::move(status), {});
+    fill(response.mutable_header());
+    done(Status(), std::move(response));
   };
   if (local) return serve(Status());
-  CallContext& context = *call;
-  read_then_post(context,
-                 [call = std::move(call), serve = std::move(serve)](const Status& status) mutable { serve(status); });
+  read_then_post(context, std::move(serve));
 }
 
 void LocalMember::compact_when_due() {
@@ -114,7 +128,7 @@ void LocalMember::compact_when_due() {
   if (revision == 0) return;
   auto request = std::make_unique<CompactionRequest>();
   request->set_revision(revision);
-  compact(std::make_shared<OwnCall>(), std::move(request), [this, revision](Status status, CompactionResponse&&) {
+  compact(OwnCall::of_member(), std::move(request), [this, revision](Status status, CompactionResponse&&) {
     // What somebody else has compacted further is done as well.
     const bool done = status.ok() || status.code() == Code::kOutOfRange;
     if (done) {

@@ -24,6 +24,26 @@ void LocalMember::lease_revoke(CallPtr call, std::unique_ptr<LeaseRevokeRequest>
 
 void LocalMember::lease_keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveRequest> request,
                                    Done<LeaseKeepAliveResponse> done) {
+  if (!store_->auth_enabled() || call->by_member)
+    return keep_alive(std::move(call), std::move(request), std::move(done));
+  // Who keeps a lease alive keeps the keys on it. A stream lasts longer than rights, so each request is looked at, with
+  // rights that are no older than it.
+  CallContext& context = *call;
+  read_then_post(context, [this, call = std::move(call), request = std::move(request),
+                           done = std::move(done)](const Status& ready) mutable {
+    if (!ready.ok()) return done(ready, {});
+    const auto who = authorizer_->who(*call);
+    if (!who.ok()) return done(who.status(), {});
+    const auto state = store_->auth();
+    const store::Rights rights(*state, *who, [this](int64_t lease) { return store_->lease_keys(lease); });
+    if (Status refused = rights.permit_to_write_lease(request->id()); !refused.ok())
+      return done(std::move(refused), {});
+    keep_alive(std::move(call), std::move(request), std::move(done));
+  });
+}
+
+void LocalMember::keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveRequest> request,
+                             Done<LeaseKeepAliveResponse> done) {
   // The header says what was before the lease was found alive, as in etcd: a lease that is revoked in a revision is
   // never said to have been kept alive in a later one.
   ResponseHeader header;
@@ -39,6 +59,32 @@ void LocalMember::lease_keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveR
 
 void LocalMember::lease_time_to_live(CallPtr call, std::unique_ptr<LeaseTimeToLiveRequest> request,
                                      Done<LeaseTimeToLiveResponse> done) {
+  if (!request->keys()) return time_to_live(std::move(call), std::move(request), std::move(done));
+  // The leader names the keys, and this member looks at the rights once it has what is committed: so at least as new.
+  auto with_keys = [this, call](Status status, LeaseTimeToLiveResponse&& response,
+                                Done<LeaseTimeToLiveResponse>& answer) {
+    if (status.ok()) {
+      status = read_permitted(
+          *call,
+          [&response](const store::Rights& rights) {
+            return rights.permit_to_read_keys({response.keys().begin(), response.keys().end()});
+          },
+          [] { return Status(); });
+    }
+    answer(status, status.ok() ? std::move(response) : LeaseTimeToLiveResponse());
+  };
+  CallPtr same = call;
+  time_to_live(
+      std::move(same), std::move(request),
+      [this, call, with_keys, done = std::move(done)](Status status, LeaseTimeToLiveResponse&& response) mutable {
+        if (!status.ok() || !store_->auth_enabled()) return with_keys(std::move(status), std::move(response), done);
+        read_then_post(*call, [with_keys, response = std::move(response), done = std::move(done)](
+                                  const Status& ready) mutable { with_keys(ready, std::move(response), done); });
+      });
+}
+
+void LocalMember::time_to_live(CallPtr call, std::unique_ptr<LeaseTimeToLiveRequest> request,
+                               Done<LeaseTimeToLiveResponse> done) {
   kvdpb::PeerRequest question;
   question.set_allocated_lease_time_to_live(request.release());
   ask_leader(std::move(call), std::move(question),
@@ -52,12 +98,24 @@ void LocalMember::lease_leases(CallPtr call, std::unique_ptr<LeaseLeasesRequest>
   if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
   CallContext& context = *call;
   read_then_post(context, [this, call = std::move(call), done = std::move(done)](const Status& status) mutable {
+    if (!status.ok()) return done(status, {});
     LeaseLeasesResponse response;
-    if (status.ok()) {
-      fill(response.mutable_header());
-      for (const store::Lease& lease : leases_.leases()) response.add_leases()->set_id(lease.id);
-    }
-    done(status, std::move(response));
+    // etcd's rule: who sees the leases may read what hangs on them.
+    Status read = read_permitted(
+        *call,
+        [this](const store::Rights& rights) {
+          KV_RETURN_IF_ERROR(rights.permit_to_read_keys({}));  // there may be no lease, but there is somebody
+          for (const store::Lease& lease : leases_.leases()) KV_RETURN_IF_ERROR(rights.permit_to_read_lease(lease.id));
+          return Status();
+        },
+        [&] {
+          response.Clear();
+          for (const store::Lease& lease : leases_.leases()) response.add_leases()->set_id(lease.id);
+          return Status();
+        });
+    if (!read.ok()) return done(std::move(read), {});
+    fill(response.mutable_header());
+    done(Status(), std::move(response));
   });
 }
 

@@ -45,6 +45,12 @@ struct MemberOptions {
   size_t max_pending_calls = 1 << 16;
   size_t max_pending_bytes = 256 << 20;
 
+  // How users' tokens are made and checked: "simple", or "jwt," and its options (server/jwt.h).
+  std::string auth_token = "simple";
+  int64_t auth_token_ttl_ms = 300'000;  // of a simple token that is not used
+  int bcrypt_cost = 10;                 // 4 to 31; each step doubles what a password costs, to compare and to guess
+  size_t auth_min_password_bytes = 1;
+
   AutoCompactionPolicy auto_compaction;
   // The leader notes now and then what leases have left, so that its successor need not begin anew.
   bool lease_checkpoints = true;

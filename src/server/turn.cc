@@ -102,12 +102,12 @@ void put_claim(Member& member, CallPtr call, Claim claim, const std::string& val
              });
 }
 
-void withdraw(Member& member, const Claim& claim) {
+void withdraw(Member& member, const CallContext& call, const Claim& claim) {
   auto txn = std::make_unique<TxnRequest>();
   *txn->add_compare() = created_at(claim.key, claim.revision);
   txn->add_success()->mutable_request_delete_range()->set_key(claim.key);
   // Should it fail, the key goes with its lease.
-  member.txn(std::make_shared<OwnCall>(), std::move(txn), [](const Status&, TxnResponse&&) {});
+  member.txn(OwnCall::on_behalf_of(call), std::move(txn), [](const Status&, TxnResponse&&) {});
 }
 
 // ---- Turn ----

@@ -46,9 +46,9 @@ struct Claimed {
 void put_claim(Member& member, CallPtr call, Claim claim, const std::string& value,
                absl::AnyInvocable<void(Status, Claimed)> next);
 
-// Deletes the claim's key if it is still the one that was put. For a contender that has gone, so on a call of the
-// member's own.
-void withdraw(Member& member, const Claim& claim);
+// Deletes the claim's key if it is still the one that was put. For a contender that has gone with its `call`, so on a
+// call of the member's own, with the contender's rights.
+void withdraw(Member& member, const CallContext& call, const Claim& claim);
 
 // Waits until no older key is left. `over` is called once, from any thread: with the header of a read that found the
 // claim's key; or with an error: NotFound when the key is gone (its lease has expired, or it was deleted),

@@ -99,7 +99,17 @@ class WatchStream::Connection final : public store::WatchSink, public std::enabl
 
   // ---- WatchSink ----
 
-  std::string refuse(const WatchSpec& spec) override { return parts_.permit(*call_, spec.key, spec.range_end).text(); }
+  std::string refuse(const WatchSpec& spec) override {
+    auto who = parts_.who(*call_);
+    if (!who.ok()) return who.status().text();
+    who_ = *std::move(who);
+    return parts_.permit(who_, spec.key, spec.range_end).text();
+  }
+  // A token that has expired meanwhile ends no watch: the user is still the one that it proved to be. If not (another
+  // password, another user of that name), the rights say so.
+  std::string refuse_again(const WatchSpec& spec) override {
+    return parts_.permit(who_, spec.key, spec.range_end).text();
+  }
 
   void created(int64_t watch_id, int64_t revision, std::string_view refused_because) override {
     WatchResponse response = answer(watch_id, revision);
@@ -213,6 +223,7 @@ class WatchStream::Connection final : public store::WatchSink, public std::enabl
   const CallPtr call_;
   const std::shared_ptr<Responses> sink_;
   WatchHub::Stream* stream_ = nullptr;
+  store::Identity who_;  // who created the newest watch
   std::string header_, own_;
 
   std::atomic<size_t> posted_{0};  // on their way to the hub

@@ -27,8 +27,10 @@ class WatchStream {
     std::shared_ptr<const std::atomic<uint64_t>> term;
     // A response to a watcher with `fragment` is split when it is larger.
     size_t max_response_bytes = 2 << 20;
-    // Whether this caller may watch [key, range_end): ok, or what the client is told. Called on the hub's thread.
-    std::function<Status(const CallContext& call, const std::string& key, const std::string& range_end)> permit;
+    // Who the caller is, asked for each watch that is created; and whether somebody may watch [key, range_end), asked
+    // then and again when rights have changed. Ok, or what the client is told. Called on the hub's thread.
+    std::function<Result<store::Identity>(const CallContext& call)> who;
+    std::function<Status(const store::Identity& who, const std::string& key, const std::string& range_end)> permit;
   };
 
   // More requests than this should not wait (see waiting()).

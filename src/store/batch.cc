@@ -123,6 +123,7 @@ Batch::Batch(ApplyContext& context, Listener& listener)
     : context_(context),
       listener_(listener),
       leases_(*context.leases),
+      auth_(*context.auth),
       revision_(context.revision),
       compact_revision_(context.compact_revision) {}
 
@@ -359,19 +360,32 @@ Status Batch::lease_grant(const etcdserverpb::LeaseGrantRequest& request, etcdse
   return {};
 }
 
-Status Batch::delete_keys_of(int64_t lease) {
+Status Batch::for_keys_of(int64_t lease, absl::FunctionRef<void(const std::string&, const Record&)> visit) {
   const Result<std::vector<std::string>> keys = leases_.candidates(*context_.database, lease);
   if (!keys.ok()) return keys.status();
-  Record tombstone;
-  tombstone.tombstone = true;
   for (const std::string& key : *keys) {
-    Record before;
-    const Result<bool> found = newest(key, false, &before);
+    Record record;
+    const Result<bool> found = newest(key, false, &record);
     if (!found.ok()) return found.status();
-    if (!*found || before.tombstone || before.lease != lease) continue;
-    change(key, tombstone, &before);
+    if (*found && !record.tombstone && record.lease == lease) visit(key, record);
   }
   return {};
+}
+
+Status Batch::delete_keys_of(int64_t lease) {
+  Record tombstone;
+  tombstone.tombstone = true;
+  return for_keys_of(lease, [&](const std::string& key, const Record& before) { change(key, tombstone, &before); });
+}
+
+Result<std::vector<std::string>> Batch::lease_keys(int64_t id) {
+  std::vector<std::string> keys;
+  Status status = for_keys_of(id, [&keys](const std::string& key, const Record&) { keys.push_back(key); });
+  if (!status.ok()) {
+    failure_ = status;  // this member would decide otherwise than the others
+    return status;
+  }
+  return keys;
 }
 
 Status Batch::lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
@@ -435,6 +449,19 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
   writes_.Put(database.meta(), slice(kMetaApplied), encode_applied(applied));
   if (compact_revision_ != context_.compact_revision) {
     writes_.Put(database.meta(), slice(kMetaCompact), encode_int64(compact_revision_));
+  }
+  for (const auto& [name, value] : auth_.records()) {
+    if (value) {
+      put_record(name, *value);
+    } else {
+      delete_record(name);
+    }
+  }
+  // Rights go before data: whoever sees what this batch has written, and then asks who may see it, is told so by rights
+  // at least as new. Should the write fail, the member ends.
+  if (auth_.changed()) {
+    auth_.publish();
+    listener_.rights_changed();
   }
   KV_RETURN_IF_ERROR(listener_.write(&writes_, changes_));
 

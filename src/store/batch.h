@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "store/auth_changes.h"
 #include "store/encoding.h"
 #include "store/head_cache.h"
 #include "store/history.h"
@@ -28,6 +29,7 @@ struct ApplyContext {
   BlockCounts* counts = nullptr;
   HeadCache* cache = nullptr;
   LeaseTable* leases = nullptr;
+  AuthTable* auth = nullptr;
   const std::atomic<int64_t>* compacted = nullptr;  // CommittedView::Published's
   int64_t revision = 1;
   int64_t compact_revision = -1;
@@ -139,6 +141,8 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   class Listener {
    public:
     virtual ~Listener() = default;
+    // Somebody's rights are others, and published; nothing else of the batch is.
+    virtual void rights_changed() = 0;
     virtual Status write(rocksdb::WriteBatch* batch, const BatchChanges& changes) = 0;
     // The database has it; now readers may.
     virtual void committed(const Applied& applied, int64_t compact_revision, size_t changes, bool counts_have_work) = 0;
@@ -152,6 +156,9 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) override;
   Status compact(const etcdserverpb::CompactionRequest& request, etcdserverpb::CompactionResponse* response) override;
   std::optional<Lease> lease(int64_t id) const override { return leases_.find(id); }
+  Result<std::vector<std::string>> lease_keys(int64_t id) override;
+  int64_t revision() const override { return revision_; }
+  AuthChanges& auth() override { return auth_; }
   Status lease_grant(const etcdserverpb::LeaseGrantRequest& request,
                      etcdserverpb::LeaseGrantResponse* response) override;
   Status lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
@@ -182,6 +189,8 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   Result<bool> newest(std::string_view key, bool with_value, Record* record);
   Result<bool> settle_in_batch(Record* record, int64_t at);
   void change(std::string_view key, Record record, const Record* before);
+  // The keys that hang on the lease, in order, each with its newest record; `visit` may change the key.
+  Status for_keys_of(int64_t lease, absl::FunctionRef<void(const std::string&, const Record&)> visit);
   Status delete_keys_of(int64_t lease);
   // A command ends: what it changed becomes one revision, or, after an error, nothing.
   Status finish(Status status);
@@ -190,6 +199,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   Listener& listener_;
   BatchChanges changes_;
   LeaseChanges leases_;
+  AuthChanges auth_;
   rocksdb::WriteBatch writes_;
   int64_t revision_;  // of the last command that changed something
   int64_t compact_revision_;

@@ -36,6 +36,7 @@ struct Generation {
   const std::string path;
   const StateInfo info;  // as it was opened
   const std::unique_ptr<Database> database;
+  std::shared_ptr<const AuthState> auth;  // as it was opened; the store takes it when it is served
   RecentChanges recent;
   BlockCounts counts;
   HeadCache cache;

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "store/auth_changes.h"
 #include "store/batch.h"
 #include "store/change_source.h"
 #include "store/checkpoint.h"
@@ -74,6 +75,9 @@ Result<std::unique_ptr<Generation>> open_generation(const StoreOptions& options)
   if (!info.ok()) return info.status();
   auto generation = std::make_unique<Generation>(options, options.path, std::move(*database), *info);
   KV_RETURN_IF_ERROR(generation->start());
+  auto auth = AuthTable::read(info->records);
+  if (!auth.ok()) return auth.status();
+  generation->auth = *std::move(auth);
   return generation;
 }
 
@@ -159,6 +163,9 @@ class RocksStore final : public Store, public Batch::Listener {
     return read_lease_keys(*current_.get()->database, id);
   }
 
+  bool auth_enabled() const override { return auth_.enabled(); }
+  std::shared_ptr<const AuthState> auth() const override { return auth_.state(); }
+
   std::optional<std::string> record(std::string_view name) const override {
     std::string value;
     const Result<bool> found = current_.get()->database->get_meta(std::string(kMetaRecordPrefix).append(name), &value);
@@ -209,6 +216,9 @@ class RocksStore final : public Store, public Batch::Listener {
 
  private:
   // Batch::Listener.
+  void rights_changed() override {
+    if (listener_ != nullptr) listener_->rights_changed();
+  }
   Status write(rocksdb::WriteBatch* batch, const BatchChanges& changes) override {
     HeadGuard& guard = applying_->guard;
     const std::lock_guard lock(guard.mutex());
@@ -237,7 +247,11 @@ class RocksStore final : public Store, public Batch::Listener {
   // The generation that was served before.
   std::shared_ptr<Generation> serve(std::unique_ptr<Generation> generation) {
     applying_ = generation.get();
+    applying_->context.auth = &auth_;
     const StateInfo& info = applying_->info;
+    // Rights go before data here as well (Batch::commit).
+    auth_.publish(std::move(generation->auth));
+    rights_changed();
     std::shared_ptr<Generation> before = current_.exchange(reaper_.own(std::move(generation)));
     publish({info.applied_index, info.applied_term, info.revision});
     return before;
@@ -246,6 +260,7 @@ class RocksStore final : public Store, public Batch::Listener {
   const StoreOptions options_;
   GenerationReaper reaper_;
   CurrentGeneration current_;
+  AuthTable auth_;
   Generation* applying_ = nullptr;  // current_'s, for the thread that applies: it alone replaces it
   const ChangeSource changes_;
   CommitListener* listener_ = nullptr;

@@ -1,4 +1,4 @@
-// The replicated state machine: etcd's MVCC key space and its leases (later auth, watches) on a RocksDB of its own,
+// The replicated state machine: etcd's MVCC key space, its leases, its users and roles, on a RocksDB of its own,
 // <data-dir>/state. It knows no raft and no network: it is handed commands in their agreed order and is asked
 // questions.
 //
@@ -21,8 +21,11 @@
 #include "base/status.h"
 #include "base/strong.h"
 #include "etcdserverpb/rpc.pb.h"
+#include "store/auth_state.h"
 
 namespace kv::store {
+
+class AuthChanges;
 
 using Revision = Strong<struct RevisionTag, int64_t>;
 
@@ -82,8 +85,14 @@ class ApplyBatch {
   virtual Status lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
                                   etcdserverpb::LeaseCheckpointResponse* response) = 0;
 
-  // As this batch has made it so far.
+  // As this batch has made it so far. The keys that hang on a lease come in order, none when there is no such lease.
   virtual std::optional<Lease> lease(int64_t id) const = 0;
+  virtual Result<std::vector<std::string>> lease_keys(int64_t id) = 0;
+  virtual int64_t revision() const = 0;
+
+  // Users and roles, as this batch has made them so far, and how to change them. Nothing here asks by itself what its
+  // caller may: that is asked of store/auth_rights.h, before.
+  virtual AuthChanges& auth() = 0;
 
   // Small replicated records beside the key space (members, cluster version), in the same atomic batch.
   virtual void put_record(std::string_view name, std::string_view value) = 0;
@@ -138,6 +147,9 @@ class CommitListener {
   virtual ~CommitListener() = default;
   // What was committed is visible now. On the thread that applies, after each batch: must be quick.
   virtual void committed() = 0;
+  // Somebody's rights are others now: Store::auth() says so already, and of what is committed with them or later
+  // nothing is visible yet. On the thread that applies.
+  virtual void rights_changed() {}
 };
 
 class ChangeSource;
@@ -197,6 +209,11 @@ class Store {
   virtual std::vector<Lease> leases() const = 0;
   virtual std::optional<Lease> lease(int64_t id) const = 0;
   virtual Result<std::vector<std::string>> lease_keys(int64_t id) const = 0;
+
+  // Whether calls must say who they are: one atomic load, so that it costs nothing where it is off.
+  virtual bool auth_enabled() const = 0;
+  // Users and roles. Whoever reads data and then asks here gets rights at least as new as the data.
+  virtual std::shared_ptr<const AuthState> auth() const = 0;
 
   // Aborts when a record can't be read: nobody may take what can't be read for what is not there.
   virtual std::optional<std::string> record(std::string_view name) const = 0;

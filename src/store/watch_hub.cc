@@ -161,7 +161,7 @@ void WatchHub::check_rights() {
     const bool was_held_up = stream->exclusive != nullptr;
     for (auto it = stream->watchers.begin(); it != stream->watchers.end();) {
       Watcher& watcher = *it++->second;
-      std::string why = stream->sink->refuse(watcher.group->spec);
+      std::string why = stream->sink->refuse_again(watcher.group->spec);
       if (why.empty()) continue;
       auto tell = [this, sink = stream->sink.get(), id = watcher.id, why = std::move(why)] {
         sink->canceled(id, cursor_, 0, why);

@@ -61,9 +61,10 @@ class WatchSink {
 
   virtual ~WatchSink() = default;
 
-  // Not empty: why this watch may not be; the text goes to the client. Asked at creation, and for every watcher again
-  // when rights have changed.
+  // Not empty: why this watch may not be; the text goes to the client. Asked at creation, ...
   virtual std::string refuse(const WatchSpec& spec) = 0;
+  // ... and for every watcher again when rights have changed.
+  virtual std::string refuse_again(const WatchSpec& spec) { return refuse(spec); }
 
   // With a reason: the watch was refused, and `watch_id` is kNoWatch.
   virtual void created(int64_t watch_id, int64_t revision, std::string_view refused_because) = 0;

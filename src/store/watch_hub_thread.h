@@ -33,8 +33,8 @@ class WatchHubThread final : public CommitListener {
   // After each commit, on the thread that applies. Costs an atomic exchange when the hub is at work anyway or has no
   // stream.
   void committed() override;
-  // Somebody's rights may have changed by what is about to be committed. The thread that applies.
-  void rights_changed() { rights_.fetch_add(1, std::memory_order_release); }
+  // Counted before what is committed afterwards is visible, so that the hub asks again before it sends any of it.
+  void rights_changed() override { rights_.fetch_add(1, std::memory_order_release); }
 
   // All streams fail with `reason`; no work and no event after it. Not from the hub's thread.
   void stop(const Status& reason);

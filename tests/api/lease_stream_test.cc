@@ -25,7 +25,7 @@ class LeaseStreamTest : public server::ThreeMembers {
       stub = Lease::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(server->bound_ports()[0]),
                                                 grpc::InsecureChannelCredentials()));
     }
-    api::CallTable table;
+    api::CallTable table{nullptr};
     std::unique_ptr<api::Server> server;
     std::unique_ptr<Lease::Stub> stub;
   };

@@ -56,7 +56,7 @@ class NetTest : public ::testing::Test {
 
   api::ServerOptions options_;
   std::vector<api::Route> routes_;
-  api::CallTable table_;
+  api::CallTable table_{nullptr};
   std::unique_ptr<api::Server> server_;
 
  private:

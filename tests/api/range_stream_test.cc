@@ -81,7 +81,7 @@ class RangeStreamTest : public testing::Test {
 
   server::TempDirectory directory_;
   std::unique_ptr<server::Member> member_;
-  api::CallTable table_;
+  api::CallTable table_{nullptr};
   std::unique_ptr<api::Server> server_;
   std::unique_ptr<KV::Stub> stub_;
 };

@@ -57,6 +57,7 @@ Status fill_context(CallContext& context, RequestHead& head, Http2Session& sessi
   context.certificate_user = session.certificate_user();
   context.metadata = std::move(head.headers);
   head.headers.clear();
+  std::string authorization;
   for (size_t i = 0; i < context.metadata.size(); ++i) {
     auto& [key, value] = context.metadata[i];
     if (key.ends_with("-bin")) {
@@ -77,10 +78,14 @@ Status fill_context(CallContext& context, RequestHead& head, Http2Session& sessi
       i += more.size() - 1;
     } else if (key == "token") {
       context.token = value;
+    } else if (key == "authorization") {
+      // As etcd has it: where there is no `token`.
+      authorization = value;
     } else if (key == "hasleader") {
       context.has_leader = value == "true";
     }
   }
+  if (context.token.empty()) context.token = std::move(authorization);
   if (!head.timeout.empty()) {
     const std::optional<int64_t> timeout_ms = parse_timeout_ms(head.timeout);
     if (!timeout_ms) return {Code::kInternal, "malformed grpc-timeout: \"" + head.timeout + "\""};

@@ -157,7 +157,7 @@ void add_lease(CallTable& table, Member& member) {
   table.add(member_row("/etcdserverpb.Lease/LeaseGrant", Right::kUser, member, &Member::lease_grant));
   table.add(member_row("/etcdserverpb.Lease/LeaseRevoke", Right::kKeys, member, &Member::lease_revoke));
   table.add(stream_row<LeaseKeepAliveRequest, LeaseKeepAliveResponse>(
-      "/etcdserverpb.Lease/LeaseKeepAlive", Kind::kBidi, Right::kKeys, [&member](std::shared_ptr<ServerStream> stream) {
+      "/etcdserverpb.Lease/LeaseKeepAlive", Kind::kBidi, Right::kEach, [&member](std::shared_ptr<ServerStream> stream) {
         std::make_shared<KeepAliveStream>(member, std::move(stream))->start();
       }));
   table.add(member_row("/etcdserverpb.Lease/LeaseTimeToLive", Right::kKeys, member, &Member::lease_time_to_live));

@@ -30,7 +30,13 @@ void add_cluster(CallTable& table, Member& member) {
 }
 
 void add_maintenance(CallTable& table, Member& member) {
-  table.add(member_row("/etcdserverpb.Maintenance/Alarm", Right::kRoot, member, &Member::alarm));
+  // Every user may see what alarms there are, root alone may raise and end them.
+  Row alarm = member_row("/etcdserverpb.Maintenance/Alarm", Right::kRoot, member, &Member::alarm);
+  alarm.right_for = [](const google::protobuf::Message& request) {
+    const auto& asked = static_cast<const etcdserverpb::AlarmRequest&>(request);
+    return asked.action() == etcdserverpb::AlarmRequest::GET ? Right::kUser : Right::kRoot;
+  };
+  table.add(std::move(alarm));
   table.add(member_row("/etcdserverpb.Maintenance/Status", Right::kUser, member, &Member::status));
   table.add(member_row("/etcdserverpb.Maintenance/Hash", Right::kRoot, member, &Member::hash));
   table.add(member_row("/etcdserverpb.Maintenance/HashKV", Right::kRoot, member, &Member::hash_kv));
@@ -51,6 +57,23 @@ void add_maintenance(CallTable& table, Member& member) {
 
 void add_auth(CallTable& table, Member& member) {
   table.add(member_row("/etcdserverpb.Auth/AuthStatus", Right::kOpen, member, &Member::auth_status));
+  table.add(member_row("/etcdserverpb.Auth/Authenticate", Right::kOpen, member, &Member::authenticate));
+  table.add(member_row("/etcdserverpb.Auth/AuthEnable", Right::kRoot, member, &Member::auth_enable));
+  table.add(member_row("/etcdserverpb.Auth/AuthDisable", Right::kRoot, member, &Member::auth_disable));
+  table.add(member_row("/etcdserverpb.Auth/UserAdd", Right::kRoot, member, &Member::user_add));
+  table.add(member_row("/etcdserverpb.Auth/UserGet", Right::kSelf, member, &Member::user_get));
+  table.add(member_row("/etcdserverpb.Auth/UserList", Right::kRoot, member, &Member::user_list));
+  table.add(member_row("/etcdserverpb.Auth/UserDelete", Right::kRoot, member, &Member::user_delete));
+  table.add(member_row("/etcdserverpb.Auth/UserChangePassword", Right::kRoot, member, &Member::user_change_password));
+  table.add(member_row("/etcdserverpb.Auth/UserGrantRole", Right::kRoot, member, &Member::user_grant_role));
+  table.add(member_row("/etcdserverpb.Auth/UserRevokeRole", Right::kRoot, member, &Member::user_revoke_role));
+  table.add(member_row("/etcdserverpb.Auth/RoleAdd", Right::kRoot, member, &Member::role_add));
+  table.add(member_row("/etcdserverpb.Auth/RoleGet", Right::kSelf, member, &Member::role_get));
+  table.add(member_row("/etcdserverpb.Auth/RoleList", Right::kRoot, member, &Member::role_list));
+  table.add(member_row("/etcdserverpb.Auth/RoleDelete", Right::kRoot, member, &Member::role_delete));
+  table.add(member_row("/etcdserverpb.Auth/RoleGrantPermission", Right::kRoot, member, &Member::role_grant_permission));
+  table.add(
+      member_row("/etcdserverpb.Auth/RoleRevokePermission", Right::kRoot, member, &Member::role_revoke_permission));
 }
 
 }  // namespace kv::api

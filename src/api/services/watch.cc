@@ -31,7 +31,7 @@ class Responses final : public WatchStream::Responses {
 
 void add_watch(CallTable& table, server::Member& member) {
   table.add(stream_row<WatchRequest, WatchResponse>(
-      "/etcdserverpb.Watch/Watch", Kind::kBidi, Right::kKeys, [&member](std::shared_ptr<ServerStream> stream) {
+      "/etcdserverpb.Watch/Watch", Kind::kBidi, Right::kEach, [&member](std::shared_ptr<ServerStream> stream) {
         const std::shared_ptr<WatchStream> watches = member.watch(stream->call(), std::make_shared<Responses>(stream));
         if (!watches) return;  // refused, and told so
         // The door drops its callbacks when the call is over, and with them all watches.

@@ -60,7 +60,7 @@ class CppClient : public ::testing::Test {
   }
 
   Later later_;
-  api::CallTable table_;
+  api::CallTable table_{nullptr};
   std::unique_ptr<api::Server> server_;
   std::unique_ptr<TestService::Stub> stub_;
 };

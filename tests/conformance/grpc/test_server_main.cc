@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
 
   kv::test::Later later;
-  kv::api::CallTable table;
+  kv::api::CallTable table(nullptr);
   kv::test::add_test_service(table, later);
   kv::api::add_health(table, [] { return true; });
   kv::api::add_reflection(table);

@@ -1,0 +1,18 @@
+// Who asks, for those who decide what they may.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace kv::store {
+
+struct Identity {
+  std::string user;
+  // The auth revision at which that was proved, by a password or a certificate. 0: nobody has proved to be anybody.
+  uint64_t revision = 0;
+
+  bool nobody() const { return revision == 0 || user.empty(); }
+  bool operator==(const Identity&) const = default;
+};
+
+}  // namespace kv::store
