@@ -13,7 +13,12 @@ void add_lease_commands(Command& root, Context& context);        // lease grant,
 void add_concurrency_commands(Command& root, Context& context);  // lock elect
 void add_endpoint_commands(Command& root, Context& context);     // endpoint health, status, hashkv
 void add_member_commands(Command& root, Context& context);       // member list
-void add_utility_commands(Command& root, Context& context);      // version options help
+void add_snapshot_commands(Command& root, Context& context);     // snapshot save, status, restore; hashkv
+void add_defrag_command(Command& root, Context& context);
+void add_utility_commands(Command& root, Context& context);  // version options help
+
+// The endpoints to ask: those of the flags, or with `cluster` every client URL of the cluster's members.
+std::variant<std::vector<std::string>, Exit> endpoints_to_ask(const Context& context, bool cluster);
 
 // Runs one command line, without the program's name, and returns the exit code. `variable` reads the environment.
 int run_kvctl(const std::vector<std::string>& args, Context& context,

@@ -7,13 +7,8 @@
 #include "kvctl/commands.h"
 
 namespace kv::kvctl {
-namespace {
 
-using Arguments = std::vector<std::string>;
-using Endpoints = std::vector<std::string>;
-
-// The endpoints to ask: those of the flags, or every client URL of the cluster's members.
-std::variant<Endpoints, Exit> endpoints_to_ask(const Context& context, bool cluster) {
+std::variant<std::vector<std::string>, Exit> endpoints_to_ask(const Context& context, bool cluster) {
   if (!cluster) return context.globals.endpoints;
   const auto client = context.client();
   if (const auto* exit = std::get_if<Exit>(&client)) return *exit;
@@ -23,10 +18,15 @@ std::variant<Endpoints, Exit> endpoints_to_ask(const Context& context, bool clus
     exit.error = "failed to fetch endpoints from etcd cluster member list: " + exit.error;
     return exit;
   }
-  Endpoints endpoints;
+  std::vector<std::string> endpoints;
   for (const auto& m : members->members) endpoints.insert(endpoints.end(), m.client_urls.begin(), m.client_urls.end());
   return endpoints;
 }
+
+namespace {
+
+using Arguments = std::vector<std::string>;
+using Endpoints = std::vector<std::string>;
 
 std::string alarm_names(const std::vector<client::Alarm>& alarms) {
   std::string names = "Active Alarm(s): ";

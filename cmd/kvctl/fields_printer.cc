@@ -120,6 +120,19 @@ class FieldsPrinter final : public Printer {
     }
   }
 
+  void snapshot_status(const SnapshotStatus& s) override {
+    field("Hash", s.hash);
+    field("Revision", s.revision);
+    field("Keys", s.keys);
+    field("Size", s.bytes);
+    field("Version", s.version);
+  }
+  void file_hash(const FileHash& h) override {
+    field("Hash", h.hash);
+    field("Hash revision", h.hash_revision);
+    field("Compact revision", h.compact_revision);
+  }
+
  private:
   void header(const client::ResponseHeader& h) {
     id("ClusterID", h.cluster_id);

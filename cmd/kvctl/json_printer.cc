@@ -292,6 +292,22 @@ class JsonPrinter final : public Printer {
   void hash_kv(const std::vector<EndpointHash>& endpoints) override {
     list(endpoints, [](const EndpointHash& e) { return named(e.endpoint, "HashKV", json(e.hash)); });
   }
+  void snapshot_status(const SnapshotStatus& s) override {
+    Object o;
+    o.raw("hash", std::to_string(s.hash));
+    o.raw("revision", std::to_string(s.revision));
+    o.raw("totalKey", std::to_string(s.keys));
+    o.raw("totalSize", std::to_string(s.bytes));
+    o.raw("version", go_json_string(s.version));
+    out_ << std::move(o).done() << '\n';
+  }
+  void file_hash(const FileHash& h) override {
+    Object o;
+    o.raw("hash", std::to_string(h.hash));
+    o.raw("hashRevision", std::to_string(h.hash_revision));
+    o.raw("compactRevision", std::to_string(h.compact_revision));
+    out_ << std::move(o).done() << '\n';
+  }
 
  private:
   static std::string named(std::string_view endpoint, std::string_view name, std::string_view value) {

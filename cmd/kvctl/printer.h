@@ -14,7 +14,7 @@
 
 namespace kv::kvctl {
 
-enum class Printed : uint8_t { kKeyValues, kLeases, kLeaseRevocation, kMembers, kEndpoints };
+enum class Printed : uint8_t { kKeyValues, kLeases, kLeaseRevocation, kMembers, kEndpoints, kSnapshots };
 
 struct EndpointHealth {
   std::string endpoint{};
@@ -31,6 +31,22 @@ struct EndpointStatus {
 struct EndpointHash {
   std::string endpoint{};
   client::HashKvResponse hash{};
+};
+
+// What a backup holds, as etcdutl tells it.
+struct SnapshotStatus {
+  uint32_t hash = 0;
+  int64_t revision = 0;
+  uint64_t keys = 0;
+  uint64_t bytes = 0;
+  std::string version{};
+};
+
+// A hash of a key space on disk.
+struct FileHash {
+  uint32_t hash = 0;
+  int64_t hash_revision = 0;
+  int64_t compact_revision = 0;
 };
 
 // An answer to a watch; the last of one that the server ended says why.
@@ -67,6 +83,8 @@ class Printer {
   virtual void health(const std::vector<EndpointHealth>& endpoints) = 0;
   virtual void status(const std::vector<EndpointStatus>& endpoints) = 0;
   virtual void hash_kv(const std::vector<EndpointHash>& endpoints) = 0;
+  virtual void snapshot_status(const SnapshotStatus& status) = 0;
+  virtual void file_hash(const FileHash& hash) = 0;
 };
 
 // Null for a format that doesn't exist. With `hex`, bytes are printed as \x61. The streams outlive the printer.

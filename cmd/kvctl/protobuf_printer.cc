@@ -13,7 +13,7 @@ class ProtobufPrinter final : public Printer {
   explicit ProtobufPrinter(std::ostream& out) : out_(out) {}
 
   bool can_print(Printed kind) const override {
-    return kind != Printed::kEndpoints && kind != Printed::kLeaseRevocation;
+    return kind != Printed::kEndpoints && kind != Printed::kLeaseRevocation && kind != Printed::kSnapshots;
   }
   void get(const client::GetResponse& response) override { print(response); }
   void put(const client::PutResponse& response) override { print(response); }
@@ -35,6 +35,8 @@ class ProtobufPrinter final : public Printer {
   void health(const std::vector<EndpointHealth>&) override { refuse(); }
   void status(const std::vector<EndpointStatus>&) override { refuse(); }
   void hash_kv(const std::vector<EndpointHash>&) override { refuse(); }
+  void snapshot_status(const SnapshotStatus&) override { refuse(); }
+  void file_hash(const FileHash&) override { refuse(); }
 
  private:
   void print(const auto& response) { out_ << client::to_proto(response).SerializeAsString(); }

@@ -87,6 +87,16 @@ Rows hash_rows(const std::vector<EndpointHash>& endpoints) {
   return table;
 }
 
+Rows snapshot_rows(const SnapshotStatus& s) {
+  return {{"hash", "revision", "total keys", "total size", "version"},
+          {{hex(s.hash), std::to_string(s.revision), std::to_string(s.keys), human_bytes(s.bytes), s.version}}};
+}
+
+Rows file_hash_rows(const FileHash& h) {
+  return {{"hash", "hash revision", "compact revision"},
+          {{std::to_string(h.hash), std::to_string(h.hash_revision), std::to_string(h.compact_revision)}}};
+}
+
 std::string boxed(const Rows& table) {
   std::vector<size_t> widths;
   for (const auto& title : table.heading) widths.push_back(width_of(title));

@@ -20,6 +20,8 @@ Rows member_rows(const client::MemberListResponse& response);
 Rows health_rows(const std::vector<EndpointHealth>& endpoints);
 Rows status_rows(const std::vector<EndpointStatus>& endpoints);
 Rows hash_rows(const std::vector<EndpointHash>& endpoints);
+Rows snapshot_rows(const SnapshotStatus& status);
+Rows file_hash_rows(const FileHash& hash);
 
 // A box of lines; the heading in capitals and centred, the cells to the right. Without rows, the heading alone.
 std::string boxed(const Rows& table);

@@ -79,6 +79,8 @@ class SimplePrinter final : public Printer {
   }
   void status(const std::vector<EndpointStatus>& endpoints) override { lines(status_rows(endpoints)); }
   void hash_kv(const std::vector<EndpointHash>& endpoints) override { lines(hash_rows(endpoints)); }
+  void snapshot_status(const SnapshotStatus& status) override { lines(snapshot_rows(status)); }
+  void file_hash(const FileHash& hash) override { lines(file_hash_rows(hash)); }
 
  private:
   void key_value(const client::KeyValue& kv) {

@@ -11,7 +11,9 @@ class TablePrinter final : public Printer {
  public:
   explicit TablePrinter(std::ostream& out) : out_(out) {}
 
-  bool can_print(Printed kind) const override { return kind == Printed::kMembers || kind == Printed::kEndpoints; }
+  bool can_print(Printed kind) const override {
+    return kind == Printed::kMembers || kind == Printed::kEndpoints || kind == Printed::kSnapshots;
+  }
   void get(const client::GetResponse&) override { refuse(); }
   void put(const client::PutResponse&) override { refuse(); }
   void remove(const client::RemoveResponse&) override { refuse(); }
@@ -26,6 +28,8 @@ class TablePrinter final : public Printer {
   void health(const std::vector<EndpointHealth>& endpoints) override { out_ << boxed(health_rows(endpoints)); }
   void status(const std::vector<EndpointStatus>& endpoints) override { out_ << boxed(status_rows(endpoints)); }
   void hash_kv(const std::vector<EndpointHash>& endpoints) override { out_ << boxed(hash_rows(endpoints)); }
+  void snapshot_status(const SnapshotStatus& status) override { out_ << boxed(snapshot_rows(status)); }
+  void file_hash(const FileHash& hash) override { out_ << boxed(file_hash_rows(hash)); }
 
  private:
   [[noreturn]] static void refuse() { check_failed(__FILE__, __LINE__, "can_print()", "asked to print what it can't"); }

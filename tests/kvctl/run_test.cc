@@ -53,6 +53,12 @@ TEST(Run, Every_command_has_help_and_so_has_help_itself) {
                                                   {"endpoint", "hashkv"},
                                                   {"member"},
                                                   {"member", "list"},
+                                                  {"snapshot"},
+                                                  {"snapshot", "save"},
+                                                  {"snapshot", "status"},
+                                                  {"snapshot", "restore"},
+                                                  {"hashkv"},
+                                                  {"defrag"},
                                                   {"version"},
                                                   {"options"}}) {
     auto asked = command;
