@@ -36,6 +36,9 @@ struct Flags {
   bool lease_checkpoint = true;
   uint64_t max_request_bytes = 1536 * 1024;
   uint64_t max_txn_ops = 128;
+  uint64_t snapshot_count = 10'000;
+  uint64_t snapshot_catchup_entries = 5'000;
+  uint64_t log_cache_bytes = 64 << 20;
   uint32_t max_concurrent_streams = 4096;
   std::string auth_token = "simple";
   int64_t auth_token_ttl = 300;
@@ -114,6 +117,10 @@ void declare(CLI::App& app, Flags& f) {
 
   add("Limits", "max-request-bytes", f.max_request_bytes, "bytes of one request");
   add("Limits", "max-txn-ops", f.max_txn_ops, "operations in one transaction");
+  add("Limits", "snapshot-count", f.snapshot_count,
+      "log entries, of many requests each, after which the log is cut; 0: the default");
+  add("Limits", "snapshot-catchup-entries", f.snapshot_catchup_entries,
+      "log entries that are kept then, for members that were away for a moment");
   add("Limits", "max-concurrent-streams", f.max_concurrent_streams, "calls at a time on one connection");
   add("Limits", "experimental-watch-progress-notify-interval", f.watch_progress_interval,
       "how often an idle watcher that asks for it is told how far the store is");
@@ -173,6 +180,8 @@ void declare(CLI::App& app, Flags& f) {
 
   add("Tuning", "write-buffer-bytes", f.write_buffer_bytes, "state kept in memory before it is flushed");
   add("Tuning", "block-cache-bytes", f.block_cache_bytes, "cache for state on disk");
+  add("Tuning", "log-cache-bytes", f.log_cache_bytes,
+      "newest log entries in memory, for members that are a little behind");
   add("Tuning", "pipeline-threads", f.pipeline_threads, "1, 3, or 0: by the number of cores");
   add("Tuning", "io-threads", f.io_threads, "threads that serve client connections");
   add_bool("Tuning", "unsafe-no-fsync", f.unsafe_no_fsync, "do not wait for the disk: a crash LOSES writes");
@@ -397,6 +406,9 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   m.max_request_bytes = f.max_request_bytes;
   s.max_request_bytes = f.max_request_bytes + 512 * 1024;  // etcd's allowance for what gRPC adds
   m.max_txn_ops = f.max_txn_ops;
+  if (f.snapshot_count > 0) m.snapshot_count = f.snapshot_count;
+  m.snapshot_catchup_entries = f.snapshot_catchup_entries;
+  m.log_cache_bytes = f.log_cache_bytes;
   s.max_concurrent_streams = f.max_concurrent_streams;
   if (f.auth_token_ttl < 1 || f.auth_token_ttl > 1'000'000'000)
     return invalid("--auth-token-ttl must be from 1 to 1000000000 s");

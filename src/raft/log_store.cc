@@ -85,6 +85,7 @@ struct LogStore::Rep {
   rocksdb::FileLock* file_lock = nullptr;
   std::unique_ptr<SyncedMark> synced;
   std::unique_ptr<rocksdb::DB> db;
+  uint64_t loaded_bytes = 0;
 
   // The writer's alone.
   rocksdb::WriteBatch batch;
@@ -215,6 +216,7 @@ Status LogStore::Rep::load_entries() {
       return damage(path, "the term of entry " + to_string(*index) + " is lower than the one before");
     }
     terms.append(entry->index, entry->term);
+    loaded_bytes += entry->bytes();
     cache.append(*entry);
   }
   if (!it->status().ok()) {
@@ -353,6 +355,8 @@ Status LogStore::put_meta(std::string_view name, std::string_view value) {
 }
 
 // ---- reading -----------------------------------------------------------------------------------------------
+
+uint64_t LogStore::loaded_bytes() const { return rep_->loaded_bytes; }
 
 HardState LogStore::hard_state() const {
   const std::lock_guard lock(rep_->mutex);

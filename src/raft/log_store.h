@@ -43,6 +43,7 @@ class LogStore final : public LogReader {
   // What open() found. snapshot: where the log begins (index 0 when it begins at the beginning).
   HardState hard_state() const;
   SnapshotMeta snapshot() const;
+  uint64_t loaded_bytes() const;  // of the entries, together
 
   // Appends `entries` (consecutive; replaces what exists from entries[0].index on) and stores `hard_state`, in
   // one batch. With `sync` it returns after the data is on disk; without, the batch may be lost even if only the

@@ -59,6 +59,13 @@ class Applier {
   // replay after a restart harmless. An error means that the store failed; the member must stop.
   Status apply(const std::vector<CommittedEntry>& entries);
 
+  // The state is replaced by a later one, another member's: in its turn among the entries. The calls that wait for
+  // entries which it holds are not answered; they end by their time, as when an answer is lost.
+  void install(std::unique_ptr<store::NextState> next) { store_.install(std::move(next)); }
+
+  // What the state has on disk (Store::durable_index). Any thread.
+  raft::Index durable_index() const { return raft::Index(store_.durable_index()); }
+
  private:
   struct Answer;
   Status apply_batch(const CommittedEntry* first, const CommittedEntry* last);

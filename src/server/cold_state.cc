@@ -9,6 +9,7 @@
 #include "server/first_members.h"
 #include "server/membership.h"
 #include "server/pending_calls.h"
+#include "server/snapshot_files.h"
 
 namespace kv::server {
 namespace {
@@ -67,7 +68,7 @@ class Unpacked {
 
 Result<std::unique_ptr<ColdState>> ColdState::open(const std::string& data_dir) {
   std::error_code error;
-  const std::string state = data_dir + "/state";
+  const std::string state = current_state(data_dir);
   const std::string log_path = data_dir + "/log";
   if (!fs::is_directory(state, error) || !fs::is_directory(log_path, error))
     return Status(Code::kNotFound, data_dir + " is not the data directory of a member of kvd");
@@ -167,7 +168,7 @@ Result<store::HashResult> hash_offline(const std::string& path, int64_t revision
 
 Status defragment_offline(const std::string& data_dir) {
   std::error_code error;
-  const std::string state = data_dir + "/state";
+  const std::string state = current_state(data_dir);
   if (!fs::is_directory(state, error))
     return {Code::kNotFound, data_dir + " is not the data directory of a member of kvd"};
   auto opened = store::Store::open(store_options(state));

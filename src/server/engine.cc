@@ -4,8 +4,10 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/thread.h"
 #include "server/errors.h"
 #include "server/read_queue.h"
@@ -40,15 +42,23 @@ void append_command(std::string& batch, std::string_view command) {
   batch += command;
 }
 
+// What the apply stage is handed: entries, or a state that takes the place of the present one.
+struct ApplyWork {
+  std::vector<CommittedEntry> entries;
+  std::unique_ptr<store::NextState> next;
+};
+
 struct Applied {
   Index index;
   Status status;
+  bool installed = false;
 };
 
 struct Persisted {
   uint64_t number;
   std::vector<Message> then_send;
   Status status;
+  std::optional<Index> begun_after;
 };
 
 }  // namespace
@@ -62,8 +72,14 @@ class Engine::Loop {
         ports_(std::move(ports)),
         core_(options.core, options.initial, *ports_.log),
         applied_(options.initial.applied),
+        truncation_(options.truncation, ports_.log->first_index(), ports_.log->last_index(),
+                    ports_.log->loaded_bytes()),
+        configurations_{{options.initial.applied, options.initial.configuration}},
         log_stage_("kvd-log", options.pipeline_threads > 1, [this](auto&& w) { write_log(std::move(w)); }),
-        apply_stage_("kvd-apply", options.pipeline_threads > 1, [this](auto&& e) { apply(std::move(e)); }) {}
+        apply_stage_("kvd-apply", options.pipeline_threads > 1, [this](auto&& work) { apply(std::move(work)); }) {}
+
+  // The engine's thread.
+  void on_fetched(Result<FetchedState>&& state);
 
   // ---- any thread ----
 
@@ -215,6 +231,7 @@ class Engine::Loop {
     ask_again();
     reads_.expire(now_ms_);
     ports_.calls->expire(now_ms_);
+    truncate_log();
   }
 
   // Joins all commands that wait into as few entries as the limit allows. What the core refuses (no leader, too
@@ -263,8 +280,14 @@ class Engine::Loop {
                      .entries = std::move(ready.entries),
                      .sync = ready.must_sync && options_.sync,
                      .then_send = std::move(ready.messages_after_persist)};
+      if (!write.entries.empty()) {
+        size_t bytes = 0;
+        for (const raft::Entry& entry : write.entries) bytes += entry.bytes();
+        truncation_.appended(write.entries.front().index, write.entries.back().index, bytes);
+      }
       log_stage_.push(std::move(write));
       if (!apply_first) hand_to_apply(std::move(ready.committed));
+      if (ready.snapshot_to_install) fetch(*ready.snapshot_to_install, ready.snapshot_from);
     }
   }
 
@@ -285,8 +308,14 @@ class Engine::Loop {
   void write_log(std::vector<LogWrite>&& writes) {
     for (LogWrite& write : join(std::move(writes))) {
       Status status;
-      if (!write.empty()) status = ports_.log->write(write.hard_state, write.entries, write.sync);
-      Persisted done{write.number, std::move(write.then_send), std::move(status)};
+      std::optional<Index> begun_after;
+      if (write.begin_after) {
+        status = ports_.log->truncate_prefix(*write.begin_after);
+        begun_after = write.begin_after->index;
+      } else if (!write.empty()) {
+        status = ports_.log->write(write.hard_state, write.entries, write.sync);
+      }
+      Persisted done{write.number, std::move(write.then_send), std::move(status), begun_after};
       const bool failed = !done.status.ok();
       if (options_.pipeline_threads > 1) {
         report([&](Arrivals& a) { a.persisted.push_back(std::move(done)); });
@@ -300,6 +329,7 @@ class Engine::Loop {
   void on_persisted(Persisted&& done) {
     if (!done.status.ok()) return fail(done.status);
     if (failed_) return;
+    if (done.begun_after) return log_begun(*done.begun_after);
     core_.persisted(done.number);
     if (!done.then_send.empty()) ports_.send(std::move(done.then_send));
   }
@@ -319,16 +349,32 @@ class Engine::Loop {
       }
       c.configuration = core_.apply_change(*change);
       several_voters_ = c.configuration->voters.size() > 1;
+      configurations_.emplace_back(c.entry.index, *c.configuration);
       ports_.configuration_changed(*c.configuration);
     }
-    apply_stage_.push(std::move(committed));
+    apply_stage_.push(ApplyWork{std::move(committed), nullptr});
   }
 
   // On the apply thread, or the engine's when it has none.
-  void apply(std::vector<std::vector<CommittedEntry>>&& rounds) {
+  void apply(std::vector<ApplyWork>&& rounds) {
     std::vector<CommittedEntry> entries;
-    for (auto& round : rounds) std::move(round.begin(), round.end(), std::back_inserter(entries));
-    Applied done{entries.back().entry.index, ports_.applier->apply(entries)};
+    for (ApplyWork& round : rounds) {
+      std::move(round.entries.begin(), round.entries.end(), std::back_inserter(entries));
+      if (!round.next) continue;
+      apply_entries(std::exchange(entries, {}));
+      const Index index(round.next->info().applied_index);
+      ports_.applier->install(std::move(round.next));
+      tell_applied({index, Status(), /*installed=*/true});
+    }
+    apply_entries(std::move(entries));
+  }
+
+  void apply_entries(std::vector<CommittedEntry>&& entries) {
+    if (entries.empty()) return;
+    tell_applied({entries.back().entry.index, ports_.applier->apply(entries)});
+  }
+
+  void tell_applied(Applied&& done) {
     if (done.status.ok()) engine_.applied_.store(done.index.value(), std::memory_order_release);
     if (options_.pipeline_threads > 1) {
       report([&](Arrivals& a) { a.applied.push_back(std::move(done)); });
@@ -341,8 +387,77 @@ class Engine::Loop {
     if (!done.status.ok()) return fail(done.status);
     if (failed_) return;
     applied_ = done.index;
-    core_.applied(done.index);
+    if (done.installed) {
+      installed();
+    } else {
+      core_.applied(done.index);
+    }
     reads_.serve(applied_);
+  }
+
+  // ---- snapshots ----
+  //
+  // The engine's part of an installation (snapshot_files.h): the fetched state has its place already; now the log
+  // begins after it, then, when all entries that were handed out are applied, the state is replaced, then raft is told.
+
+  void fetch(const raft::SnapshotMeta& offered, raft::NodeId from) {
+    if (!ports_.fetch_snapshot) return core_.snapshot_failed();
+    log_info("too far behind for the leader's log: a snapshot is fetched",
+             {{"applied", applied_.value()}, {"offered", offered.index.value()}, {"from", from.value()}});
+    ports_.fetch_snapshot(offered, from);
+  }
+
+  void log_begun(Index index) {
+    truncation_.began_after(index);
+    truncating_ = false;
+    if (!fetched_ || index != fetched_->meta.index) return;
+    apply_stage_.push(ApplyWork{{}, std::move(fetched_->next)});
+  }
+
+  void installed() {
+    static Counter& count = Metrics::global().counter("kvd_snapshots_installed_total",
+                                                      "Snapshots of other members that this member has installed");
+    count.add();
+    const raft::SnapshotMeta meta = std::exchange(fetched_, std::nullopt)->meta;
+    core_.snapshot_installed(meta);
+    configurations_.assign(1, {meta.index, meta.configuration});
+    several_voters_ = meta.configuration.voters.size() > 1;
+    engine_.commit_.store(core_.commit().value(), std::memory_order_relaxed);
+    log_info("a snapshot is installed", {{"index", meta.index.value()}, {"term", meta.term.value()}});
+    ports_.configuration_changed(meta.configuration);
+    if (ports_.snapshot_installed) ports_.snapshot_installed(meta);
+  }
+
+  // At each tick.
+  void truncate_log() {
+    const Index first = ports_.log->first_index();
+    if (failed_ || truncating_ || fetched_ || !truncation_.due(first, applied_)) return;
+    const LogTruncation::Place place{first, applied_, ports_.applier->durable_index(), needed_after()};
+    if (truncation_.wants_flush(place) && ports_.flush_state) ports_.flush_state();
+    const std::optional<Index> index = truncation_.cut(place);
+    if (!index) return;
+    // The configuration as of that entry. What it was before this start is not known; soon nobody asks.
+    while (configurations_.size() > 1 && configurations_[1].first <= *index) configurations_.pop_front();
+    const std::optional<raft::Term> term = ports_.log->term(*index);
+    if (configurations_.front().first > *index || !term) return;
+    const raft::SnapshotMeta meta{*index, *term, configurations_.front().second};
+    truncating_ = true;
+    core_.log_compacted(meta);
+    LogWrite write;
+    write.begin_after = meta;
+    log_stage_.push(std::move(write));
+  }
+
+  // What followers that are served have, the one that has least: it needs what comes after.
+  std::optional<Index> needed_after() const {
+    std::optional<Index> lowest;
+    if (ports_.snapshots_need_after) lowest = ports_.snapshots_need_after();
+    if (!core_.is_leader()) return lowest;
+    for (const raft::PeerStatus& peer : core_.status().peers) {
+      if (!peer.recently_active || peer.state == raft::ProgressState::kSnapshot) continue;
+      lowest = lowest ? std::min(*lowest, peer.match) : peer.match;
+    }
+    return lowest;
   }
 
   template <typename Put>
@@ -402,12 +517,30 @@ class Engine::Loop {
   std::deque<Held> held_;
   std::vector<raft::Payload> forwarded_;
   ReadQueue reads_;
+  LogTruncation truncation_;
+  bool truncating_ = false;  // the log stage has been told to
+  // Configurations and since which entry each was in force: what is needed to name that of any later entry.
+  std::deque<std::pair<Index, raft::Configuration>> configurations_;
+  std::optional<FetchedState> fetched_;  // being installed
 
   // Declared last, so that their threads end before what they use goes.
   Stage<LogWrite> log_stage_;
-  Stage<std::vector<CommittedEntry>> apply_stage_;
+  Stage<ApplyWork> apply_stage_;
   std::thread thread_;
 };
+
+void Engine::Loop::on_fetched(Result<FetchedState>&& state) {
+  if (failed_) return;
+  if (!state.ok()) {
+    if (state.status().code() != Code::kUnavailable) return fail(state.status());
+    log_warning("a snapshot could not be fetched", {{"error", state.status().text()}});
+    return core_.snapshot_failed();
+  }
+  fetched_ = *std::move(state);
+  LogWrite write;
+  write.begin_after = fetched_->meta;
+  log_stage_.push(std::move(write));
+}
 
 Engine::Engine(const EngineOptions& options, Ports ports, std::atomic<uint64_t>& term)
     : term_(term), applied_(options.initial.applied.value()) {
@@ -427,6 +560,10 @@ void Engine::unreachable(raft::NodeId peer) {
 }
 void Engine::stream_lost(raft::NodeId peer) {
   loop_->run([peer](raft::Core& core) { core.stream_lost(peer); });
+}
+void Engine::snapshot_fetched(Result<FetchedState> state) {
+  loop_->run(
+      [loop = loop_.get(), state = std::move(state)](raft::Core&) mutable { loop->on_fetched(std::move(state)); });
 }
 raft::SoftState Engine::soft_state() const {
   return {static_cast<raft::Role>(role_.load()), raft::NodeId(leader_.load())};

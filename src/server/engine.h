@@ -23,8 +23,10 @@
 #include "raft/core/core.h"
 #include "raft/log_store.h"
 #include "server/applier.h"
+#include "server/log_truncation.h"
 #include "server/pending_calls.h"
 #include "server/read_queue.h"
+#include "server/snapshot_receiver.h"
 
 namespace kv::server {
 
@@ -37,6 +39,7 @@ struct EngineOptions {
   size_t max_entry_bytes = 1 << 20;  // commands joined into one log entry; a single larger one goes alone
   size_t max_waiting_reads = 1 << 17;
   int64_t request_timeout_ms = 7000;  // of proposals and reads that find no leader
+  LogTruncation::Options truncation;
 };
 
 class Engine {
@@ -55,6 +58,18 @@ class Engine {
     std::function<void(raft::SoftState, raft::Term)> soft_state_changed;
     // A configuration took effect. Called on the engine's thread.
     std::function<void(const raft::Configuration&)> configuration_changed;
+    // The leader's log does not reach back far enough for this member: fetch a state of at least that index from that
+    // member and answer by snapshot_fetched(). Not again before the answer. Called on the engine's thread, must not
+    // block. Empty: this member can't.
+    std::function<void(const raft::SnapshotMeta& offered, raft::NodeId from)> fetch_snapshot;
+    // A fetched state is served now, and its member list counts. Called on the engine's thread.
+    std::function<void(const raft::SnapshotMeta&)> snapshot_installed;
+    // From where members that fetch this member's state will go on in its log. Called on the engine's thread. May be
+    // empty.
+    std::function<std::optional<raft::Index>()> snapshots_need_after;
+    // The log waits for the state to be flushed: do it soon, on another thread. Called on the engine's thread, again
+    // and again until it is done. Empty: it is left to the state.
+    std::function<void()> flush_state;
   };
 
   Engine(const EngineOptions& options, Ports ports, std::atomic<uint64_t>& term);
@@ -77,6 +92,8 @@ class Engine {
   void deliver(std::vector<raft::Message>&& messages);
   void unreachable(raft::NodeId peer);
   void stream_lost(raft::NodeId peer);
+  // The answer to fetch_snapshot. Unavailable: the leader may offer again; any other error: this member can't go on.
+  void snapshot_fetched(Result<FetchedState> state);
   // Runs `work` on the engine's thread. Not called when the engine stops first.
   void run(absl::AnyInvocable<void(raft::Core&)> work);
 

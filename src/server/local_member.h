@@ -25,6 +25,8 @@
 #include "server/membership.h"
 #include "server/passwords.h"
 #include "server/peer_calls.h"
+#include "server/snapshot_receiver.h"
+#include "server/snapshot_sender.h"
 #include "server/transfers.h"
 #include "store/auth_rights.h"
 
@@ -151,6 +153,10 @@ class LocalMember final : public Member {
   int64_t min_lease_ttl_s() const;
 
   void connect_peers();
+
+  void start_snapshots();
+  // On the engine's thread.
+  void flush_soon();
 
   // On the engine's thread.
   void on_soft_state(raft::SoftState soft, raft::Term term);
@@ -285,6 +291,10 @@ class LocalMember final : public Member {
   std::unique_ptr<Applier> applier_;
   std::unique_ptr<raft::Transport> transport_;
   std::unique_ptr<Engine> engine_;
+  const SnapshotPaths snapshot_paths_{options_.data_dir};
+  std::unique_ptr<SnapshotSender> snapshot_sender_;
+  std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
+  std::atomic<bool> flushing_{false};
   std::thread worker_;
 };
 

@@ -68,6 +68,7 @@ Status LocalMember::open() {
   if (!bootstrap.ok()) return bootstrap.status();
   id_ = bootstrap->member_id();
   cluster_id_ = bootstrap->cluster_id();
+  KV_RETURN_IF_ERROR(recover_snapshots(snapshot_paths_, *log_));
 
   store::StoreOptions store_options;
   store_options.path = options_.data_dir + "/state";
@@ -111,6 +112,7 @@ Status LocalMember::open() {
   transport_options.check_dialler_names = options_.check_peer_names;
   make_engine(*configuration);
   start_leases();
+  start_snapshots();
   auto transport = raft::Transport::start(
       transport_options, [this](std::vector<raft::Message>&& messages) { engine_->deliver(std::move(messages)); },
       [this](raft::NodeId peer) { engine_->unreachable(peer); },
@@ -145,6 +147,8 @@ void LocalMember::stop(int64_t grace_ms) {
   if (engine_) engine_->stop();
   leases_.stop();
   peer_calls_.close();
+  if (snapshot_receiver_) snapshot_receiver_->stop();
+  if (snapshot_sender_) snapshot_sender_->stop();
   if (watch_parts_.hub) watch_parts_.hub->stop(errors::stopped());
   calls_.close(errors::stopped());
   if (worker_.joinable()) worker_.join();
@@ -172,6 +176,9 @@ void LocalMember::make_engine(const raft::Configuration& configuration) {
   engine.pipeline_threads = pipeline_threads(options_);
   engine.request_timeout_ms = request_timeout_ms();
   engine.sync = !options_.unsafe_no_fsync;
+  engine.core.max_cached_bytes = options_.log_cache_bytes;
+  engine.truncation.snapshot_count = options_.snapshot_count;
+  engine.truncation.catchup_entries = options_.snapshot_catchup_entries;
 
   Engine::Ports ports;
   ports.log = log_.get();
@@ -186,17 +193,54 @@ void LocalMember::make_engine(const raft::Configuration& configuration) {
   };
   ports.soft_state_changed = [this](raft::SoftState soft, raft::Term term) { on_soft_state(soft, term); };
   ports.configuration_changed = [](const raft::Configuration&) {};
+  ports.fetch_snapshot = [this](const raft::SnapshotMeta& offered, raft::NodeId from) {
+    snapshot_receiver_->fetch(offered, from);
+  };
+  ports.snapshot_installed = [this](const raft::SnapshotMeta&) {
+    (void)heavy_work_.push([this] {
+      connect_peers();
+      introduce_until_known();
+    });
+  };
+  ports.snapshots_need_after = [this] { return snapshot_sender_->needed_after(); };
+  ports.flush_state = [this] { flush_soon(); };
   engine_ = std::make_unique<Engine>(engine, std::move(ports), term_);
 }
 
 PeerCalls::Ports LocalMember::peer_call_ports() {
   PeerCalls::Ports ports;
   ports.send = [this](raft::NodeId to, std::string bytes) { return transport_->send_payload(to, std::move(bytes)); };
-  ports.serve = [this](raft::NodeId, kvdpb::PeerRequest&& request, int64_t expires_ms, PeerCalls::Reply reply) {
+  ports.serve = [this](raft::NodeId from, kvdpb::PeerRequest&& request, int64_t expires_ms, PeerCalls::Reply reply) {
+    if (request.has_snapshot_open() || request.has_snapshot_read() || request.has_snapshot_close()) {
+      return snapshot_sender_->serve(from, std::move(request), std::move(reply));
+    }
     leases_.serve(std::move(request), expires_ms, std::move(reply));
   };
   ports.clock = &Clock::system();
   return ports;
+}
+
+void LocalMember::start_snapshots() {
+  snapshot_sender_ =
+      std::make_unique<SnapshotSender>(snapshot_paths_, *store_, Clock::system(), SnapshotSender::Options());
+  snapshot_receiver_ = std::make_unique<SnapshotReceiver>(snapshot_paths_, SnapshotReceiver::Options());
+  SnapshotReceiver::Ports ports;
+  ports.peers = &peer_calls_;
+  ports.store = store_.get();
+  ports.clock = &Clock::system();
+  ports.fetched = [this](Result<FetchedState> state) { engine_->snapshot_fetched(std::move(state)); };
+  snapshot_receiver_->start(std::move(ports));
+}
+
+void LocalMember::flush_soon() {
+  if (flushing_.exchange(true)) return;
+  const bool queued = heavy_work_.push([this] {
+    if (const Status flushed = store_->flush(); !flushed.ok()) {
+      log_warning("the state could not be flushed; the log is kept meanwhile", {{"error", flushed.text()}});
+    }
+    flushing_.store(false);
+  });
+  if (!queued) flushing_.store(false);
 }
 
 void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
@@ -242,6 +286,7 @@ void LocalMember::work() {
     compact_when_due();
     peer_calls_.expire();
     leaderless_.expire(now_ms());
+    if (snapshot_sender_->needed_after()) snapshot_sender_->expire();
     if (jobs.empty() && leader() != 0) introduce_until_known();
   }
   for (auto& job : jobs) job();

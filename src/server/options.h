@@ -37,6 +37,12 @@ struct MemberOptions {
   int64_t election_timeout_ms = 1000;
   bool pre_vote = true;
 
+  // When the raft log is cut, and what is kept of it (server/log_truncation.h).
+  uint64_t snapshot_count = 10'000;
+  uint64_t snapshot_catchup_entries = 5'000;
+  // Newest log entries in memory, cut from the log or not: who is behind by less needs neither disk nor snapshot.
+  size_t log_cache_bytes = 64 << 20;
+
   size_t max_request_bytes = 1536 * 1024;  // one proposal, encoded
   size_t max_txn_ops = 128;
   // How often an idle watcher that asked for it is told how far the store is; a tenth of it more, by chance.

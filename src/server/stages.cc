@@ -8,8 +8,9 @@ std::vector<LogWrite> join(std::vector<LogWrite>&& writes) {
   std::vector<LogWrite> joined;
   for (LogWrite& write : writes) {
     LogWrite* last = joined.empty() ? nullptr : &joined.back();
-    const bool follows = last && (write.entries.empty() || last->entries.empty() ||
-                                  write.entries.front().index == last->entries.back().index + 1);
+    const bool follows = last && !last->begin_after && !write.begin_after &&
+                         (write.entries.empty() || last->entries.empty() ||
+                          write.entries.front().index == last->entries.back().index + 1);
     if (!follows) {
       joined.push_back(std::move(write));
       continue;

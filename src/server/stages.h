@@ -66,12 +66,14 @@ struct LogWrite {
   std::vector<raft::Entry> entries;
   bool sync = false;
   std::vector<raft::Message> then_send;
+  // Instead of all that: the log is to begin after this, in its turn among the writes.
+  std::optional<raft::SnapshotMeta> begin_after;
 
   bool empty() const { return !hard_state && entries.empty(); }
 };
 
 // Joins consecutive writes into as few as possible: one sync covers them. A write that replaces entries (its
-// first index is not the next one) begins a new one.
+// first index is not the next one) begins a new one, and a log that is to begin elsewhere is joined with nothing.
 std::vector<LogWrite> join(std::vector<LogWrite>&& writes);
 
 }  // namespace kv::server

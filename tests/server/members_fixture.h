@@ -28,6 +28,13 @@ inline MemberOptions quick_options(const std::string& directory, const std::stri
   return options;
 }
 
+// The log is cut as soon as there is anything to cut, and memory holds no more of it.
+inline void shorten_log(MemberOptions& options) {
+  options.snapshot_count = 40;
+  options.snapshot_catchup_entries = 10;
+  options.log_cache_bytes = 4 << 10;
+}
+
 inline std::unique_ptr<Member> start(const MemberOptions& options) {
   auto member = Member::start(options, must_not_fail);
   EXPECT_TRUE(member.ok()) << member.status().to_string();
