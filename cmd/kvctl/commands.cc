@@ -68,6 +68,8 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
   add_member_commands(root, context);
   add_snapshot_commands(root, context);
   add_defrag_command(root, context);
+  add_guard_commands(root, context);
+  add_check_commands(root, context);
   add_utility_commands(root, context);
 
   const auto ended = [&](const Exit& exit) {

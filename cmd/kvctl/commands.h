@@ -12,6 +12,8 @@ void add_watch_command(Command& root, Context& context, const std::function<cons
 void add_lease_commands(Command& root, Context& context);        // lease grant, revoke, timetolive, list, keep-alive
 void add_concurrency_commands(Command& root, Context& context);  // lock elect
 void add_endpoint_commands(Command& root, Context& context);     // endpoint health, status, hashkv
+void add_guard_commands(Command& root, Context& context);        // alarm list, disarm; downgrade; move-leader
+void add_check_commands(Command& root, Context& context);        // check perf, datascale
 void add_member_commands(Command& root, Context& context);       // member list
 void add_snapshot_commands(Command& root, Context& context);     // snapshot save, status, restore; hashkv
 void add_defrag_command(Command& root, Context& context);

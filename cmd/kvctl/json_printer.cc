@@ -256,6 +256,31 @@ std::string json(const client::HashKvResponse& from) {
   return std::move(o).done();
 }
 
+std::string json(const client::AlarmListResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.list("alarms", from.alarms, [](const client::Alarm& alarm) {
+    Object a;
+    a.number("memberID", alarm.member_id);
+    a.number("alarm", static_cast<int>(alarm.type));
+    return std::move(a).done();
+  });
+  return std::move(o).done();
+}
+
+std::string json(const client::MoveLeaderResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  return std::move(o).done();
+}
+
+std::string json(const client::DowngradeResponse& from) {
+  Object o;
+  o.optional("header", header(from.header));
+  o.text("version", from.version);
+  return std::move(o).done();
+}
+
 std::string endpoint_health(const EndpointHealth& from) {
   Object o;
   o.raw("endpoint", go_json_string(from.endpoint));
@@ -307,6 +332,13 @@ class JsonPrinter final : public Printer {
     o.raw("hashRevision", std::to_string(h.hash_revision));
     o.raw("compactRevision", std::to_string(h.compact_revision));
     out_ << std::move(o).done() << '\n';
+  }
+  void alarms(const client::AlarmListResponse& response) override { out_ << json(response) << '\n'; }
+  void moved_leader(uint64_t, uint64_t, const client::MoveLeaderResponse& response) override {
+    out_ << json(response) << '\n';
+  }
+  void downgrade(std::string_view, const client::DowngradeResponse& response) override {
+    out_ << json(response) << '\n';
   }
 
  private:

@@ -14,7 +14,16 @@
 
 namespace kv::kvctl {
 
-enum class Printed : uint8_t { kKeyValues, kLeases, kLeaseRevocation, kMembers, kEndpoints, kSnapshots };
+enum class Printed : uint8_t {
+  kKeyValues,
+  kLeases,
+  kLeaseRevocation,
+  kMembers,
+  kEndpoints,
+  kSnapshots,
+  kAlarms,
+  kOperations
+};
 
 struct EndpointHealth {
   std::string endpoint{};
@@ -85,7 +94,14 @@ class Printer {
   virtual void hash_kv(const std::vector<EndpointHash>& endpoints) = 0;
   virtual void snapshot_status(const SnapshotStatus& status) = 0;
   virtual void file_hash(const FileHash& hash) = 0;
+  virtual void alarms(const client::AlarmListResponse& response) = 0;
+  // kOperations: what was done to the cluster. `done` is the word for a downgrade: validate, enable, cancel.
+  virtual void moved_leader(uint64_t from, uint64_t to, const client::MoveLeaderResponse& response) = 0;
+  virtual void downgrade(std::string_view done, const client::DowngradeResponse& response) = 0;
 };
+
+// NOSPACE, CORRUPT, NONE; a number for one that is not known.
+std::string alarm_name(client::AlarmType type);
 
 // Null for a format that doesn't exist. With `hex`, bytes are printed as \x61. The streams outlive the printer.
 std::unique_ptr<Printer> make_printer(std::string_view format, bool hex, std::ostream& out, std::ostream& err);

@@ -37,6 +37,9 @@ class ProtobufPrinter final : public Printer {
   void hash_kv(const std::vector<EndpointHash>&) override { refuse(); }
   void snapshot_status(const SnapshotStatus&) override { refuse(); }
   void file_hash(const FileHash&) override { refuse(); }
+  void alarms(const client::AlarmListResponse& response) override { print(response); }
+  void moved_leader(uint64_t, uint64_t, const client::MoveLeaderResponse& response) override { print(response); }
+  void downgrade(std::string_view, const client::DowngradeResponse& response) override { print(response); }
 
  private:
   void print(const auto& response) { out_ << client::to_proto(response).SerializeAsString(); }

@@ -81,6 +81,20 @@ class SimplePrinter final : public Printer {
   void hash_kv(const std::vector<EndpointHash>& endpoints) override { lines(hash_rows(endpoints)); }
   void snapshot_status(const SnapshotStatus& status) override { lines(snapshot_rows(status)); }
   void file_hash(const FileHash& hash) override { lines(file_hash_rows(hash)); }
+  // gogo/protobuf's text, with the blank at its end.
+  void alarms(const client::AlarmListResponse& response) override {
+    for (const auto& alarm : response.alarms) {
+      if (alarm.member_id != 0) out_ << "memberID:" << alarm.member_id << ' ';
+      if (alarm.type != client::AlarmType::kNone) out_ << "alarm:" << alarm_name(alarm.type) << ' ';
+      out_ << '\n';
+    }
+  }
+  void moved_leader(uint64_t from, uint64_t to, const client::MoveLeaderResponse&) override {
+    out_ << "Leadership transferred from " << hex(from) << " to " << hex(to) << '\n';
+  }
+  void downgrade(std::string_view done, const client::DowngradeResponse& response) override {
+    out_ << "Downgrade " << done << " success, cluster version " << response.version << '\n';
+  }
 
  private:
   void key_value(const client::KeyValue& kv) {
@@ -98,6 +112,15 @@ class SimplePrinter final : public Printer {
 };
 
 }  // namespace
+
+std::string alarm_name(client::AlarmType type) {
+  switch (type) {
+    case client::AlarmType::kNone: return "NONE";
+    case client::AlarmType::kNoSpace: return "NOSPACE";
+    case client::AlarmType::kCorrupt: return "CORRUPT";
+  }
+  return std::to_string(static_cast<int>(type));
+}
 
 std::unique_ptr<Printer> make_simple_printer(bool hex, std::ostream& out, std::ostream& err) {
   return std::make_unique<SimplePrinter>(hex, out, err);

@@ -30,6 +30,9 @@ class TablePrinter final : public Printer {
   void hash_kv(const std::vector<EndpointHash>& endpoints) override { out_ << boxed(hash_rows(endpoints)); }
   void snapshot_status(const SnapshotStatus& status) override { out_ << boxed(snapshot_rows(status)); }
   void file_hash(const FileHash& hash) override { out_ << boxed(file_hash_rows(hash)); }
+  void alarms(const client::AlarmListResponse&) override { refuse(); }
+  void moved_leader(uint64_t, uint64_t, const client::MoveLeaderResponse&) override { refuse(); }
+  void downgrade(std::string_view, const client::DowngradeResponse&) override { refuse(); }
 
  private:
   [[noreturn]] static void refuse() { check_failed(__FILE__, __LINE__, "can_print()", "asked to print what it can't"); }

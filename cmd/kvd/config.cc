@@ -52,6 +52,11 @@ struct Flags {
   std::string grpc_keepalive_timeout = "20s";
   std::string auto_compaction_mode = "periodic";
   std::string auto_compaction_retention = "0";
+  int64_t quota_backend_bytes = 0;
+  int64_t min_free_bytes = -1;
+  bool initial_corrupt_check = false;
+  std::string corrupt_check_time = "0";
+  std::string warning_apply_duration = "100ms";
   std::string log_level = "info";
   std::string log_format = "text";
   std::string config_file;
@@ -91,6 +96,14 @@ void declare(CLI::App& app, Flags& f) {
   const auto add = [&app](const std::string& group, const std::string& flag, auto& value, const std::string& help) {
     app.add_option("--" + flag, value, help)->group(group)->envname(environment_name(flag))->capture_default_str();
   };
+  // Under an older name of etcd's too.
+  const auto add_two = [&app](const std::string& group, const std::string& flag, const std::string& older, auto& value,
+                              const std::string& help) {
+    app.add_option("--" + flag + ",--" + older, value, help)
+        ->group(group)
+        ->envname(environment_name(flag))
+        ->capture_default_str();
+  };
   const auto add_bool = [&app](const std::string& group, const std::string& flag, bool& value,
                                const std::string& help) {
     app.add_flag("--" + flag + ",!--no-" + flag, value, help)->group(group)->envname(environment_name(flag));
@@ -127,6 +140,15 @@ void declare(CLI::App& app, Flags& f) {
   add("Limits", "grpc-keepalive-min-time", f.grpc_keepalive_min_time, "clients may not ping more often");
   add("Limits", "grpc-keepalive-interval", f.grpc_keepalive_interval, "an idle connection is pinged after");
   add("Limits", "grpc-keepalive-timeout", f.grpc_keepalive_timeout, "... and closed when no answer comes for");
+
+  add("Guards", "quota-backend-bytes", f.quota_backend_bytes,
+      "size of the state at which writes are refused (NOSPACE alarm); 0 or less: none");
+  add("Guards", "min-free-bytes", f.min_free_bytes,
+      "what stays free on the disk, by the same alarm; -1: 256 MiB, or 5 % of a small disk; 0: not looked at");
+  add_bool("Guards", "experimental-initial-corrupt-check", f.initial_corrupt_check,
+           "compare the state with the other members' before anything is served");
+  add_two("Guards", "corrupt-check-time", "experimental-corrupt-check-time", f.corrupt_check_time,
+          "how often the leader compares the members' states (CORRUPT alarm); 0: never");
 
   add("History", "auto-compaction-mode", f.auto_compaction_mode, "periodic or revision: how the retention is meant");
   add("History", "auto-compaction-retention", f.auto_compaction_retention,
@@ -176,6 +198,8 @@ void declare(CLI::App& app, Flags& f) {
   add("TLS", "self-signed-cert-validity", f.tls.self_signed_years, "years that a certificate made here is good for");
 
   add("Logging", "log-level", f.log_level, "debug, info, warn or error");
+  add_two("Logging", "warning-apply-duration", "experimental-warning-apply-duration", f.warning_apply_duration,
+          "what takes longer to apply or to read is told in the log; 0: nothing is");
   add("Logging", "log-format", f.log_format, "text or json");
 
   add("Tuning", "write-buffer-bytes", f.write_buffer_bytes, "state kept in memory before it is flushed");
@@ -424,6 +448,8 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   for (const auto& [flag, text, out] :
        {std::tuple{"experimental-watch-progress-notify-interval", &f.watch_progress_interval,
                    &m.watch_progress_interval_ms},
+        std::tuple{"corrupt-check-time", &f.corrupt_check_time, &m.corrupt_check_interval_ms},
+        std::tuple{"warning-apply-duration", &f.warning_apply_duration, &m.slow_call_ms},
         std::tuple{"grpc-keepalive-min-time", &f.grpc_keepalive_min_time, &s.keepalive_min_time_ms},
         std::tuple{"grpc-keepalive-interval", &f.grpc_keepalive_interval, &s.keepalive_interval_ms},
         std::tuple{"grpc-keepalive-timeout", &f.grpc_keepalive_timeout, &s.keepalive_timeout_ms}}) {
@@ -434,6 +460,11 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   // 0 is etcd's word for its default; more often than this, nobody needs to know.
   if (m.watch_progress_interval_ms == 0) m.watch_progress_interval_ms = 600'000;
   m.watch_progress_interval_ms = std::max<int64_t>(m.watch_progress_interval_ms, 100);
+  m.quota_bytes = f.quota_backend_bytes;
+  m.min_free_bytes = f.min_free_bytes;
+  m.corrupt_check_at_start = f.initial_corrupt_check;
+  if (m.corrupt_check_interval_ms > 0 && m.corrupt_check_interval_ms < 100)
+    return invalid("--corrupt-check-time must be 0 or at least 100ms");
   const auto auto_compaction = parse_auto_compaction(f.auto_compaction_mode, f.auto_compaction_retention);
   if (!auto_compaction.ok()) return auto_compaction.status();
   m.auto_compaction = *auto_compaction;

@@ -9,6 +9,7 @@
 #include "api/services/ops.h"
 #include "base/log.h"
 #include "config.h"
+#include "disk_wait.h"
 #include "server/member.h"
 
 namespace {
@@ -29,8 +30,8 @@ sigset_t stop_signals() {
   return set;
 }
 
-// Waits for a signal to stop, for `ms` at most (negative: for ever). 0 when none came.
-int wait_for_stop(const sigset_t& signals, int64_t ms) {
+// Waits for one of the signals, for `ms` at most (negative: for ever). 0 when none came.
+int wait_for_signal(const sigset_t& signals, int64_t ms) {
   if (ms < 0) {
     int number = 0;
     while (sigwait(&signals, &number) != 0) {
@@ -42,15 +43,29 @@ int wait_for_stop(const sigset_t& signals, int64_t ms) {
   return number > 0 ? number : 0;
 }
 
+// Waits for a signal to stop; on the way SIGUSR1 and SIGUSR2 change what is logged.
+int wait_for_stop(const kvd::Config& config, const sigset_t& signals, int64_t ms) {
+  while (true) {
+    const int number = wait_for_signal(signals, ms);
+    if (number != SIGUSR1 && number != SIGUSR2) return number;
+    kv::set_log_level(number == SIGUSR1 ? kv::LogLevel::kDebug : config.log_level);
+    kv::log_info("log level changed", {{"to", number == SIGUSR1 ? "debug" : "as configured"}});
+    if (ms >= 0) return 0;
+  }
+}
+
 std::string joined(const std::vector<std::string>& urls) {
   std::string out;
   for (const std::string& url : urls) out += (out.empty() ? "" : ",") + url;
   return out;
 }
 
-int run(kvd::Config config) {
+int run(kvd::Config config, char* const* argv) {
   // Blocked before any thread is made, so that only this one takes them.
-  const sigset_t signals = stop_signals();
+  const sigset_t stops = stop_signals();
+  sigset_t signals = stops;
+  sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGUSR2);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
@@ -61,11 +76,20 @@ int run(kvd::Config config) {
   if (!peer_tls.ok()) return complain(peer_tls.status());
   config.member.peer_tls = std::move(*peer_tls);
 
-  // A disk that failed, or damaged state: whatever is done from here on can't be trusted, so nothing is done.
-  auto member = kv::server::Member::start(config.member, [](kv::Status status) {
+  if (kvd::wait_for_room(config.member.data_dir, config.member.min_free_bytes, stops) != 0) {
+    kv::log_info("stopped while waiting for room on the disk");
+    return 0;
+  }
+
+  // A disk that failed, or damaged state: whatever is done from here on can't be trusted, so nothing is done. Only a
+  // disk that is full may have room again.
+  const auto end = [argv](const kv::Status& status) {
     std::fprintf(stderr, "kvd: stopped: %s\n", status.text().c_str());
+    if (status.code() == kv::Code::kResourceExhausted) kvd::begin_anew(argv);
     std::_Exit(1);
-  });
+  };
+  auto member = kv::server::Member::start(config.member, end);
+  if (!member.ok() && member.status().code() == kv::Code::kResourceExhausted) end(member.status());
   if (!member.ok()) return complain(member.status());
 
   kv::api::CallTable table(&(*member)->gate());
@@ -90,7 +114,7 @@ int run(kvd::Config config) {
                                                       {"client_urls", joined(config.server.listen_urls)},
                                                       {"port", (*server)->bound_ports().front()}});
     }
-    stop = wait_for_stop(signals, ready ? -1 : 10);
+    stop = wait_for_stop(config, signals, ready ? -1 : 10);
   }
   kv::log_info("stopping", {{"signal", stop == SIGTERM ? "SIGTERM" : "SIGINT"}});
   (*server)->drain(kDrainMs);
@@ -110,5 +134,5 @@ int main(int argc, char** argv) {
   }
   kv::set_log_level(parsed->config.log_level);
   kv::set_log_format(parsed->config.log_format);
-  return run(parsed->config);
+  return run(parsed->config, argv);
 }

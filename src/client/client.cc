@@ -133,6 +133,51 @@ Result<AlarmListResponse> Client::alarm_list(const CallOptions& call) {
   return from_proto(std::move(response));
 }
 
+Result<AlarmListResponse> Client::alarm_disarm(const Alarm& alarm, const CallOptions& call) {
+  if (alarm.member_id == 0 && alarm.type == AlarmType::kNone) {
+    auto listed = alarm_list(call);
+    if (!listed.ok()) return listed.status();
+    AlarmListResponse all;
+    for (const Alarm& one : listed->alarms) {
+      if (one.member_id == 0 && one.type == AlarmType::kNone) continue;
+      auto ended = alarm_disarm(one, call);
+      if (!ended.ok()) return ended.status();
+      all.alarms.insert(all.alarms.end(), ended->alarms.begin(), ended->alarms.end());
+    }
+    return all;
+  }
+  pb::AlarmRequest request;
+  request.set_action(pb::AlarmRequest::DEACTIVATE);
+  request.set_memberid(alarm.member_id);
+  request.set_alarm(static_cast<pb::AlarmType>(alarm.type));
+  pb::AlarmResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.maintenance->Alarm(&context, request, &response);
+  }));
+  return from_proto(std::move(response));
+}
+
+Result<MoveLeaderResponse> Client::move_leader(uint64_t member, const CallOptions& call) {
+  pb::MoveLeaderRequest request;
+  request.set_targetid(member);
+  pb::MoveLeaderResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.maintenance->MoveLeader(&context, request, &response);
+  }));
+  return MoveLeaderResponse{from_proto(response.header())};
+}
+
+Result<DowngradeResponse> Client::downgrade(DowngradeAction action, std::string_view version, const CallOptions& call) {
+  pb::DowngradeRequest request;
+  request.set_action(static_cast<pb::DowngradeRequest::DowngradeAction>(action));
+  request.set_version(std::string(version));
+  pb::DowngradeResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.maintenance->Downgrade(&context, request, &response);
+  }));
+  return DowngradeResponse{from_proto(response.header()), response.version()};
+}
+
 Result<MemberStatus> Client::status(std::string_view endpoint, const CallOptions& call) {
   pb::StatusResponse response;
   KV_RETURN_IF_ERROR(calls_->run_on(endpoint, call, [&](Endpoint& e, grpc::ClientContext& context) {

@@ -97,6 +97,12 @@ class Client {
 
   Result<MemberListResponse> member_list(const MemberListOptions& options = {}, const CallOptions& call = {});
   Result<AlarmListResponse> alarm_list(const CallOptions& call = {});
+  // Ends an alarm, and answers with it if there was one. With no member and no type, it ends all that are listed, one
+  // by one, as etcd's clients do; there is then no header.
+  Result<AlarmListResponse> alarm_disarm(const Alarm& alarm = {}, const CallOptions& call = {});
+  // Hands leadership to a member. Only the leader does it: FailedPrecondition "etcdserver: not leader" from any other.
+  Result<MoveLeaderResponse> move_leader(uint64_t member, const CallOptions& call = {});
+  Result<DowngradeResponse> downgrade(DowngradeAction action, std::string_view version, const CallOptions& call = {});
 
   // These ask one member, the one at `endpoint`, which need not be one of endpoints().
   Result<MemberStatus> status(std::string_view endpoint, const CallOptions& call = {});

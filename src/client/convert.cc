@@ -317,4 +317,28 @@ pb::MemberListResponse to_proto(const MemberListResponse& from) {
   return to;
 }
 
+pb::AlarmResponse to_proto(const AlarmListResponse& from) {
+  pb::AlarmResponse to;
+  set_header(from.header, to);
+  for (const auto& a : from.alarms) {
+    auto* out = to.add_alarms();
+    out->set_memberid(a.member_id);
+    out->set_alarm(static_cast<pb::AlarmType>(a.type));
+  }
+  return to;
+}
+
+pb::MoveLeaderResponse to_proto(const MoveLeaderResponse& from) {
+  pb::MoveLeaderResponse to;
+  set_header(from.header, to);
+  return to;
+}
+
+pb::DowngradeResponse to_proto(const DowngradeResponse& from) {
+  pb::DowngradeResponse to;
+  set_header(from.header, to);
+  to.set_version(from.version);
+  return to;
+}
+
 }  // namespace kv::client

@@ -36,6 +36,9 @@ etcdserverpb::PutResponse to_proto(const PutResponse& from);
 etcdserverpb::DeleteRangeResponse to_proto(const RemoveResponse& from);
 etcdserverpb::TxnResponse to_proto(const TxnResponse& from);
 etcdserverpb::MemberListResponse to_proto(const MemberListResponse& from);
+etcdserverpb::AlarmResponse to_proto(const AlarmListResponse& from);
+etcdserverpb::MoveLeaderResponse to_proto(const MoveLeaderResponse& from);
+etcdserverpb::DowngradeResponse to_proto(const DowngradeResponse& from);
 etcdserverpb::ResponseHeader to_proto(const ResponseHeader& from);
 etcdserverpb::WatchResponse to_proto(const WatchResponse& from);
 

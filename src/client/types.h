@@ -181,4 +181,15 @@ struct AlarmListResponse {
   std::vector<Alarm> alarms{};
 };
 
+struct MoveLeaderResponse {
+  ResponseHeader header{};
+};
+
+enum class DowngradeAction : uint8_t { kValidate = 0, kEnable = 1, kCancel = 2 };
+
+struct DowngradeResponse {
+  ResponseHeader header{};
+  std::string version{};  // the cluster's, as "3.6"
+};
+
 }  // namespace kv::client

@@ -142,8 +142,16 @@ Status issue_token(const Command& command, const raft::Entry& entry, store::Appl
 // `response` stays null when the command has none.
 Status apply_command(const store::Store& store, const Command& command, const raft::Entry& entry,
                      store::ApplyBatch& batch, Arena& arena, const Header& header, Message** response, LeaseNews* news,
-                     Tokens* tokens) {
+                     Tokens* tokens, Alarms* alarms) {
   const raft::Term term = entry.term;
+  if (alarms != nullptr) {
+    if (Status refused = alarms->refuses(command); !refused.ok()) {
+      // The leader learns that this came to nothing, and tries again later.
+      if (command.has_lease_expiry() && command.lease_expiry().term() == term.value())
+        news->resolved = command.lease_expiry().number();
+      return refused;
+    }
+  }
   KV_RETURN_IF_ERROR(permit(command, batch));
   switch (command.request_case()) {
     case Command::kPut:
@@ -176,6 +184,19 @@ Status apply_command(const store::Store& store, const Command& command, const ra
     case Command::kClusterVersion:
       batch.put_record(kClusterVersionRecord, command.cluster_version().version());
       return {};
+    case Command::kAlarm:
+      return answer<etcdserverpb::AlarmResponse>(arena, header, response, [&](auto* r) {
+        return alarms != nullptr ? alarms->apply(command.alarm(), batch, r) : Status();
+      });
+    case Command::kDiskAlarm:
+      if (alarms != nullptr) alarms->apply(command.disk_alarm(), batch);
+      return {};
+    case Command::kDowngradeTarget:
+      return answer<etcdserverpb::DowngradeResponse>(arena, header, response, [&](auto*) {
+        const std::string& version = command.downgrade_target().version();
+        version.empty() ? batch.delete_record(kDowngradeRecord) : batch.put_record(kDowngradeRecord, version);
+        return Status();
+      });
     case Command::kAuthEnable:
       return change_auth<etcdserverpb::AuthEnableResponse>(batch, command.auth_enable(), arena, header, response);
     case Command::kAuthDisable:
@@ -224,14 +245,15 @@ struct Applier::Answer {
 };
 
 Applier::Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-                 const std::atomic<uint64_t>& term, LeaseObserver* leases, TokenObserver* tokens)
+                 const std::atomic<uint64_t>& term, LeaseObserver* leases, TokenObserver* tokens, Alarms* alarms)
     : store_(store),
       calls_(calls),
       member_id_(member_id),
       cluster_id_(cluster_id),
       term_(term),
       leases_(leases),
-      tokens_(tokens) {}
+      tokens_(tokens),
+      alarms_(alarms) {}
 
 Status Applier::apply(const std::vector<CommittedEntry>& entries) {
   const CommittedEntry* first = entries.data();
@@ -254,6 +276,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   KV_CHECK(first->entry.index.value() == store_.applied_index() + 1, "entry " + to_string(first->entry.index) +
                                                                          " does not follow applied index " +
                                                                          std::to_string(store_.applied_index()));
+  const int64_t began_ms = timer_ != nullptr ? timer_->now_ms() : 0;
   const Header header{cluster_id_, member_id_, term_.load(std::memory_order_relaxed)};
   Arena arena;
   const auto batch = store_.begin();
@@ -278,7 +301,8 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
         return {Code::kUnimplemented,
                 "log entry " + to_string(e->entry.index) + " holds a command of a newer version: upgrade this member"};
       Message* response = nullptr;
-      Status status = apply_command(store_, command, e->entry, *batch, arena, header, &response, &news, &tokens);
+      Status status =
+          apply_command(store_, command, e->entry, *batch, arena, header, &response, &news, &tokens, alarms_);
       if (command.origin() != member_id_) continue;
       numbers.push_back(command.call());
       answers.push_back({std::move(status), response});
@@ -289,6 +313,7 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   if (leases_ != nullptr) leases_->applied(news);
   if (tokens_ != nullptr)
     for (auto& [token, identity] : tokens) tokens_->assigned(token, std::move(identity));
+  if (timer_ != nullptr) timer_->applied(began_ms, first, last);
 
   std::vector<Completion> completions = calls_.take(numbers);
   for (size_t i = 0; i < completions.size(); ++i) {

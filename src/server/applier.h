@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "raft/types.h"
+#include "server/alarms.h"
 #include "server/pending_calls.h"
 #include "store/store.h"
 
@@ -48,12 +49,24 @@ class TokenObserver {
   virtual void assigned(const std::string& token, store::Identity identity) = 0;
 };
 
+// Asked for the time before a batch and told after it.
+class ApplyTimer {
+ public:
+  virtual ~ApplyTimer() = default;
+  virtual int64_t now_ms() const = 0;
+  virtual void applied(int64_t began_ms, const CommittedEntry* first, const CommittedEntry* last) = 0;
+};
+
 class Applier {
  public:
   // All must outlive the applier. `term`: the member's current raft term, for response headers. `leases` and `tokens`
-  // may be null.
+  // may be null, and `alarms`, which then refuse nothing.
   Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-          const std::atomic<uint64_t>& term, LeaseObserver* leases = nullptr, TokenObserver* tokens = nullptr);
+          const std::atomic<uint64_t>& term, LeaseObserver* leases = nullptr, TokenObserver* tokens = nullptr,
+          Alarms* alarms = nullptr);
+
+  // Before the first apply(); may be null.
+  void time_by(ApplyTimer* timer) { timer_ = timer; }
 
   // Applies consecutive entries. Entries at or below the store's applied index are skipped, which is what makes
   // replay after a restart harmless. An error means that the store failed; the member must stop.
@@ -61,7 +74,10 @@ class Applier {
 
   // The state is replaced by a later one, another member's: in its turn among the entries. The calls that wait for
   // entries which it holds are not answered; they end by their time, as when an answer is lost.
-  void install(std::unique_ptr<store::NextState> next) { store_.install(std::move(next)); }
+  void install(std::unique_ptr<store::NextState> next) {
+    store_.install(std::move(next));
+    if (alarms_ != nullptr) alarms_->load(store_, member_id_);
+  }
 
   // What the state has on disk (Store::durable_index). Any thread.
   raft::Index durable_index() const { return raft::Index(store_.durable_index()); }
@@ -77,6 +93,8 @@ class Applier {
   const std::atomic<uint64_t>& term_;
   LeaseObserver* const leases_;
   TokenObserver* const tokens_;
+  Alarms* const alarms_;
+  ApplyTimer* timer_ = nullptr;
 };
 
 }  // namespace kv::server

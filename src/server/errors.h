@@ -22,6 +22,8 @@ inline Status state_replaced() {
 }
 inline Status too_many_requests() { return {Code::kResourceExhausted, "etcdserver: too many requests"}; }
 inline Status too_large() { return {Code::kInvalidArgument, "etcdserver: request is too large"}; }
+inline Status no_space() { return {Code::kResourceExhausted, "etcdserver: mvcc: database space exceeded"}; }
+inline Status corrupt() { return {Code::kDataLoss, "etcdserver: corrupt cluster"}; }
 inline Status not_leader() { return {Code::kFailedPrecondition, "etcdserver: not leader"}; }
 inline Status bad_transferee() { return {Code::kFailedPrecondition, "etcdserver: bad leader transferee"}; }
 inline Status member_not_found() { return {Code::kNotFound, "etcdserver: member not found"}; }

@@ -1,6 +1,6 @@
 // The one implementation of Member, behind its interface. What a call does is in member_keys.cc, member_leases.cc,
-// member_cluster.cc, member_maintenance.cc and member_auth.cc; how the member is put together, started and stopped in
-// member.cc. Included by these alone.
+// member_cluster.cc, member_maintenance.cc, member_guards.cc and member_auth.cc; how the member is put together,
+// started and stopped in member.cc. Included by these alone.
 #pragma once
 
 #include <atomic>
@@ -13,9 +13,11 @@
 #include "base/thread.h"
 #include "kvdpb/command.pb.h"
 #include "raft/transport.h"
+#include "server/alarms.h"
 #include "server/authorizer.h"
 #include "server/auto_compaction.h"
 #include "server/backups.h"
+#include "server/corruption_check.h"
 #include "server/defragmenter.h"
 #include "server/engine.h"
 #include "server/errors.h"
@@ -27,6 +29,9 @@
 #include "server/peer_calls.h"
 #include "server/snapshot_receiver.h"
 #include "server/snapshot_sender.h"
+#include "server/slow_calls.h"
+#include "server/space_cost.h"
+#include "server/space_guard.h"
 #include "server/transfers.h"
 #include "store/auth_rights.h"
 
@@ -130,6 +135,7 @@ class LocalMember final : public Member {
 
   void check_health(bool serializable, std::function<void(Status)> done) override;
 
+  std::vector<etcdserverpb::AlarmMember> alarms() const override { return alarms_.list(); }
   std::vector<uint16_t> peer_ports() const override { return transport_->bound_ports(); }
 
  private:
@@ -170,6 +176,20 @@ class LocalMember final : public Member {
 
   void hand_over_leadership(int64_t grace_ms);
 
+  // ---- guards: room, alarms, corruption ----
+
+  SpaceGuard::Ports space_ports();
+  static CorruptionCheck::Options corruption_options(const MemberOptions& options);
+  void start_corruption_check();
+  // What refuses a write for want of room tells the cluster first, as etcd's does; `then` is called in any case.
+  void raise_no_space(SpaceGuard::Verdict why, absl::AnyInvocable<void()> then);
+  // The worker's look: raises this member's alarm when room is short, and ends it when the disk has room again.
+  void look_after_space();
+  // Compaction leaves what can go; while the alarm is raised it is made to go at once.
+  void free_space_after_compaction();
+  // Refuses reads while this member is known to be corrupt.
+  Status check_readable() const { return alarms_.refuses_reads(); }
+
   // ---- the ways of a call ----
 
   Status require_leader(const CallContext& call) const {
@@ -202,6 +222,9 @@ class LocalMember final : public Member {
     if (Status refused = require_leader(call); !refused.ok()) return done(std::move(refused), {});
     const size_t bytes = command.ByteSizeLong();
     if (bytes > options_.max_request_bytes) return done(errors::too_large(), {});
+    if (Status refused = alarms_.refuses(command); !refused.ok()) return done(std::move(refused), {});
+    if (const auto room = space_.ask(space_cost(command)); room != SpaceGuard::Verdict::kRoom)
+      return raise_no_space(room, [done = std::move(done)]() mutable { done(errors::no_space(), {}); });
     // Done exactly once: by the completion when the call was added, else here.
     auto shared = std::make_shared<Done<Response>>(std::move(done));
     Completion completion = [shared](Status status, google::protobuf::Message* response) {
@@ -283,6 +306,13 @@ class LocalMember final : public Member {
   Backups backups_;
   LoginLimit login_limit_;
   Passwords passwords_;
+  Alarms alarms_;
+  SpaceGuard space_;
+  SlowCalls slow_calls_;
+  CorruptionCheck corruption_;
+  std::atomic<bool> raising_no_space_{false};
+  bool disk_is_short_ = false;          // the worker's, as it said last
+  int64_t freed_compact_revision_ = 0;  // the worker's
   WatchStream::Parts watch_parts_;
   Inbox<absl::AnyInvocable<void()>> heavy_work_{1024};
   std::unique_ptr<raft::LogStore> log_;

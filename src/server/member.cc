@@ -53,7 +53,10 @@ LocalMember::LocalMember(const MemberOptions& options, std::function<void(Status
       defragmenter_([this](std::atomic<bool>& cancel) { return defragment_state(cancel); }),
       backups_({.directory = options.data_dir + "/backup", .storage_version = std::string(kClusterVersion)},
                [this](const std::string& path) { return checkpoint_for_backup(*store_, path, cluster_id_, id_); }),
-      passwords_(options.bcrypt_cost) {}
+      passwords_(options.bcrypt_cost),
+      space_({.quota_bytes = options.quota_bytes, .min_free_bytes = options.min_free_bytes}, space_ports()),
+      slow_calls_(options.slow_call_ms),
+      corruption_(corruption_options(options)) {}
 
 Status LocalMember::open() {
   KV_RETURN_IF_ERROR(check_no_restore(options_.data_dir));
@@ -87,6 +90,8 @@ Status LocalMember::open() {
   if (!authorizer.ok()) return authorizer.status();
   authorizer_ = *std::move(authorizer);
 
+  alarms_.load(*store_, id_);
+
   store::WatchHubOptions watch_options;
   watch_options.progress_interval_ms = options_.watch_progress_interval_ms;
   watch_options.seed = random_number();
@@ -102,7 +107,9 @@ Status LocalMember::open() {
   };
   store_->set_commit_listener(watch_parts_.hub.get());
 
-  applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_, &authorizer_->tokens());
+  applier_ =
+      std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_, &authorizer_->tokens(), &alarms_);
+  applier_->time_by(&slow_calls_);
   raft::Transport::Options transport_options;
   transport_options.cluster_id = cluster_id_;
   transport_options.id = raft::NodeId(id_);
@@ -125,6 +132,8 @@ Status LocalMember::open() {
 
   KV_RETURN_IF_ERROR(backups_.start());
   worker_ = std::thread([this] { work(); });
+  start_corruption_check();
+  if (options_.corrupt_check_at_start) KV_RETURN_IF_ERROR(corruption_.check_at_start(request_timeout_ms()));
   engine_->start();
   // Alone, there is nobody to wait for.
   if (configuration->voters.size() == 1 && configuration->voters[0] == raft::NodeId(id_))
@@ -149,6 +158,7 @@ void LocalMember::stop(int64_t grace_ms) {
   peer_calls_.close();
   if (snapshot_receiver_) snapshot_receiver_->stop();
   if (snapshot_sender_) snapshot_sender_->stop();
+  corruption_.stop();
   if (watch_parts_.hub) watch_parts_.hub->stop(errors::stopped());
   calls_.close(errors::stopped());
   if (worker_.joinable()) worker_.join();
@@ -214,6 +224,7 @@ PeerCalls::Ports LocalMember::peer_call_ports() {
     if (request.has_snapshot_open() || request.has_snapshot_read() || request.has_snapshot_close()) {
       return snapshot_sender_->serve(from, std::move(request), std::move(reply));
     }
+    if (request.has_state_hash()) return corruption_.serve(request.state_hash(), std::move(reply));
     leases_.serve(std::move(request), expires_ms, std::move(reply));
   };
   ports.clock = &Clock::system();
@@ -287,6 +298,7 @@ void LocalMember::work() {
     peer_calls_.expire();
     leaderless_.expire(now_ms());
     if (snapshot_sender_->needed_after()) snapshot_sender_->expire();
+    look_after_space();
     if (jobs.empty() && leader() != 0) introduce_until_known();
   }
   for (auto& job : jobs) job();

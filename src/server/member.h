@@ -111,6 +111,8 @@ class Member {
   virtual std::string cluster_version() const = 0;
   // Ok when it would answer a linearizable read now: asks a quorum, unless `serializable`.
   virtual void check_health(bool serializable, std::function<void(Status)> done) = 0;
+  // The cluster's alarms as this member knows them.
+  virtual std::vector<etcdserverpb::AlarmMember> alarms() const = 0;
   virtual std::vector<uint16_t> peer_ports() const = 0;
 };
 

@@ -44,10 +44,12 @@ void LocalMember::introduce_until_known() {
       command.mutable_member_attributes()->add_client_urls(url);
     (void)engine_->propose(command.SerializeAsString());
   }
-  if (engine_->soft_state().role == raft::Role::kLeader && !store_->record(kClusterVersionRecord)) {
+  // While the cluster is being downgraded its version is the target's.
+  const std::string version = store_->record(kDowngradeRecord).value_or(std::string(kClusterVersion));
+  if (engine_->soft_state().role == raft::Role::kLeader && store_->record(kClusterVersionRecord) != version) {
     kvdpb::Command command;
     command.set_origin(id_);
-    command.mutable_cluster_version()->set_version(std::string(kClusterVersion));
+    command.mutable_cluster_version()->set_version(version);
     (void)engine_->propose(command.SerializeAsString());
   }
 }

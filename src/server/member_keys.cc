@@ -10,6 +10,7 @@ namespace kv::server {
 void LocalMember::range(CallPtr call, std::unique_ptr<RangeRequest> request, Done<RangeResponse> done) {
   if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
   if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
+  if (Status refused = check_readable(); !refused.ok()) return done(std::move(refused), {});
   if (request->serializable()) return serve_range(*call, *request, done);
   CallContext& context = *call;
   read_then_post(context, [this, call = std::move(call), request = std::move(request),
@@ -23,6 +24,7 @@ void LocalMember::range_stream(CallPtr call, std::unique_ptr<RangeRequest> reque
                                std::shared_ptr<Sink<RangeStreamResponse>> sink) {
   if (Status bad = store::check_stream(*request); !bad.ok()) return sink->finish(std::move(bad));
   if (Status refused = require_leader(*call); !refused.ok()) return sink->finish(std::move(refused));
+  if (Status refused = check_readable(); !refused.ok()) return sink->finish(std::move(refused));
   CallContext& context = *call;
   const bool serializable = request->serializable();
   auto serve = [this, call = std::move(call), request = std::move(request),
@@ -86,17 +88,20 @@ void LocalMember::compact(CallPtr call, std::unique_ptr<CompactionRequest> reque
 }
 
 void LocalMember::serve_range(const CallContext& call, const RangeRequest& request, Done<RangeResponse>& done) {
+  const int64_t began_ms = slow_calls_.now_ms();
   RangeResponse response;
   Status status = read_permitted(
       call, [&](const store::Rights& rights) { return rights.permit(request); },
       [&] { return store_->range(request, &response); });
   if (!status.ok()) return done(std::move(status), {});
+  slow_calls_.read(began_ms, request, response);
   fill(response.mutable_header());
   done(Status(), std::move(response));
 }
 
 void LocalMember::read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) {
   if (Status refused = require_leader(*call); !refused.ok()) return done(std::move(refused), {});
+  if (Status refused = check_readable(); !refused.ok()) return done(std::move(refused), {});
   const auto serializable = [](const auto& ops) {
     return std::all_of(ops.begin(), ops.end(), [](const RequestOp& op) { return op.request_range().serializable(); });
   };
@@ -108,11 +113,13 @@ void LocalMember::read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Do
   auto serve = [this, call = std::move(call), request = std::move(request),
                 done = std::move(done)](const Status& ready) mutable {
     if (!ready.ok()) return done(ready, {});
+    const int64_t began_ms = slow_calls_.now_ms();
     TxnResponse response;
     Status status = read_permitted(
         *call, [&](const store::Rights& rights) { return rights.permit(*request); },
         [&] { return store_->txn(*request, &response); });
     if (!status.ok()) return done(std::move(status), {});
+    slow_calls_.read(began_ms, *request, response);
     fill(response.mutable_header());
     done(Status(), std::move(response));
   };

@@ -125,6 +125,10 @@ std::unique_ptr<WatchStream> LocalMember::watch(CallPtr call, std::shared_ptr<Wa
     sink->finish(std::move(refused));
     return nullptr;
   }
+  if (Status refused = check_readable(); !refused.ok()) {
+    sink->finish(std::move(refused));
+    return nullptr;
+  }
   auto stream = std::make_unique<WatchStream>(watch_parts_, std::move(call), std::move(sink));
   if (needs_leader) stream->end_without(leaderless_);
   return stream;

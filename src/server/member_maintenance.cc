@@ -9,59 +9,6 @@
 
 namespace kv::server {
 
-void LocalMember::status(CallPtr, std::unique_ptr<StatusRequest>, Done<StatusResponse> done) {
-  StatusResponse response;
-  fill(response.mutable_header());
-  const store::StoreStats stats = store_->stats();
-  response.set_version(std::string(kServerVersion));
-  response.set_storageversion(std::string(kClusterVersion));
-  response.set_dbsize(static_cast<int64_t>(stats.bytes_on_disk));
-  response.set_dbsizeinuse(static_cast<int64_t>(stats.bytes_in_use));
-  response.set_leader(leader());
-  response.set_raftindex(engine_->commit_index());
-  response.set_raftterm(term_.load(std::memory_order_relaxed));
-  response.set_raftappliedindex(engine_->applied_index());
-  for (const etcdserverpb::Member& member : members(*store_))
-    if (member.id() == id_) response.set_islearner(member.islearner());
-  if (leader() == 0) response.add_errors(errors::no_leader().text());
-  done(Status(), std::move(response));
-}
-
-void LocalMember::hash(CallPtr call, std::unique_ptr<HashRequest>, Done<HashResponse> done) {
-  hash_kv(std::move(call), std::make_unique<HashKVRequest>(),
-          [done = std::move(done)](Status status, HashKVResponse&& hashed) mutable {
-            HashResponse response;
-            *response.mutable_header() = hashed.header();
-            response.set_hash(hashed.hash());
-            done(std::move(status), std::move(response));
-          });
-}
-
-void LocalMember::hash_kv(CallPtr, std::unique_ptr<HashKVRequest> request, Done<HashKVResponse> done) {
-  // A scan: not on a door's thread.
-  auto shared = std::make_shared<Done<HashKVResponse>>(std::move(done));
-  const bool taken = heavy_work_.push([this, revision = request->revision(), shared]() mutable {
-    HashKVResponse response;
-    const auto hashed = store_->hash_kv(revision);
-    if (!hashed.ok()) return (*shared)(hashed.status(), std::move(response));
-    fill(response.mutable_header());
-    response.mutable_header()->set_revision(hashed->revision);
-    response.set_hash(hashed->hash);
-    response.set_compact_revision(hashed->compact_revision);
-    response.set_hash_revision(hashed->hash_revision);
-    (*shared)(Status(), std::move(response));
-  });
-  if (!taken) (*shared)(stopped_ ? errors::stopped() : errors::too_many_requests(), {});
-}
-
-void LocalMember::alarm(CallPtr, std::unique_ptr<AlarmRequest> request, Done<AlarmResponse> done) {
-  AlarmResponse response;
-  // Nothing raises an alarm yet, so there is none to list and none to end.
-  if (request->action() == AlarmRequest::ACTIVATE) return done({Code::kUnimplemented, "etcdserver: not capable"}, {});
-  fill(response.mutable_header());
-  done(Status(), std::move(response));
-}
-
 void LocalMember::move_leader(CallPtr, std::unique_ptr<MoveLeaderRequest> request, Done<MoveLeaderResponse> done) {
   const uint64_t target = request->targetid();
   if (leader() != id_) return done(errors::not_leader(), {});
@@ -140,17 +87,12 @@ Status LocalMember::defragment_state(std::atomic<bool>& cancel) {
   const int64_t took_ms = now_ms() - since_ms;
   if (status.ok()) {
     seconds.observe(static_cast<double>(took_ms) / 1000);
-    log_info("defragmented", {{"bytes_before", bytes_before},
-                              {"bytes_after", store_->stats().bytes_on_disk},
-                              {"took_ms", took_ms}});
+    log_info("defragmented",
+             {{"bytes_before", bytes_before}, {"bytes_after", store_->stats().bytes_on_disk}, {"took_ms", took_ms}});
   } else {
     log_warning("the defragmentation came to no end", {{"took_ms", took_ms}, {"error", status.text()}});
   }
   return status;
-}
-
-void LocalMember::downgrade(CallPtr, std::unique_ptr<DowngradeRequest>, Done<DowngradeResponse> done) {
-  done(errors::not_served(), {});
 }
 
 void LocalMember::snapshot(CallPtr call, std::unique_ptr<SnapshotRequest>,

@@ -17,6 +17,8 @@ namespace kv::server {
 inline constexpr std::string_view kMemberPrefix = "member/";
 inline constexpr std::string_view kConfigurationRecord = "configuration";
 inline constexpr std::string_view kClusterVersionRecord = "cluster_version";
+// The version that a downgrade leads to; no record: there is none.
+inline constexpr std::string_view kDowngradeRecord = "downgrade";
 std::string member_record(uint64_t id);
 
 // All members, by id. isLearner is set from `configuration`, raft's own word.

@@ -57,6 +57,16 @@ struct MemberOptions {
   int bcrypt_cost = 10;                 // 4 to 31; each step doubles what a password costs, to compare and to guess
   size_t auth_min_password_bytes = 1;
 
+  // Of the state's size; 0 or less: none. Beyond it the NOSPACE alarm stops writes (server/space_guard.h).
+  int64_t quota_bytes = 0;
+  // What stays free on the disk of data_dir, by the same alarm; negative: by the disk's size; 0: not looked at.
+  int64_t min_free_bytes = -1;
+  // Compare states with the other members before serving, and, as the leader, so often (0: never).
+  bool corrupt_check_at_start = false;
+  int64_t corrupt_check_interval_ms = 0;
+  // What takes longer to apply or to read is told in the log; 0: nothing is.
+  int64_t slow_call_ms = 100;
+
   AutoCompactionPolicy auto_compaction;
   // The leader notes now and then what leases have left, so that its successor need not begin anew.
   bool lease_checkpoints = true;

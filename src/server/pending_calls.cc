@@ -63,4 +63,9 @@ size_t PendingCalls::size() const {
   return calls_.size();
 }
 
+size_t PendingCalls::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
 }  // namespace kv::server

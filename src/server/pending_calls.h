@@ -43,6 +43,8 @@ class PendingCalls {
   void close(Status status);
 
   size_t size() const;
+  // Of the proposals that wait.
+  size_t bytes() const;
 
  private:
   struct Call {

@@ -33,6 +33,8 @@ rocksdb::DBOptions db_options(const StoreOptions& o) {
   db.max_background_jobs = 3;
   db.bytes_per_sync = 1 << 20;
   db.max_open_files = 1000;
+  // A file takes no more of the disk than is in it: a reserve that is being watched must not seem to come and go.
+  db.allow_fallocate = false;
   db.keep_log_file_num = 3;
   db.max_log_file_size = 4 << 20;
   db.stats_dump_period_sec = 0;
@@ -137,10 +139,15 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options, bo
       return Status(Code::kUnavailable, text + " (another process holds it)");
     }
     const bool damaged = s.IsCorruption() || s.IsPathNotFound() || s.IsNotFound() || s.IsInvalidArgument();
+    if (s.IsNoSpace()) return Status(Code::kResourceExhausted, text);
     return Status(damaged ? Code::kDataLoss : Code::kInternal, text);
   }
   database->db_.reset(db);
   std::copy(handles.begin(), handles.end(), database->handles_);
+  for (int family = 0; family < kFamilies; ++family) {
+    db->GetIntProperty(database->handles_[family], "rocksdb.cur-size-all-mem-tables",
+                       &database->empty_memtable_bytes_[family]);
+  }
 
   std::string bytes;
   const Result<bool> found = database->get_meta(kMetaFormat, &bytes);
@@ -196,6 +203,18 @@ Result<std::vector<std::pair<std::string, std::string>>> Database::records(std::
   }
   if (!it->status().ok()) return from_rocksdb(it->status(), "state: reading meta");
   return out;
+}
+
+uint64_t Database::unflushed_bytes() const {
+  uint64_t sum = 0;
+  for (int family = 0; family < kFamilies; ++family) {
+    uint64_t bytes = 0, full = 0;
+    db_->GetIntProperty(handles_[family], "rocksdb.cur-size-all-mem-tables", &bytes);
+    db_->GetIntProperty(handles_[family], "rocksdb.num-immutable-mem-table", &full);
+    const uint64_t empty = empty_memtable_bytes_[family] * (1 + full);
+    sum += bytes > empty ? bytes - empty : 0;
+  }
+  return sum;
 }
 
 Status Database::flush() const {

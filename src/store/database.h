@@ -47,6 +47,10 @@ class Database {
 
   Status flush() const;
 
+  // What the memtables of all families take beyond what empty ones take (a filter of a megabyte, for one), which will
+  // take nothing on disk.
+  uint64_t unflushed_bytes() const;
+
   // See Store::defragment().
   Status defragment(std::atomic<bool>& cancel) const;
 
@@ -58,6 +62,7 @@ class Database {
 
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* handles_[kFamilies] = {};
+  uint64_t empty_memtable_bytes_[kFamilies] = {};
 };
 
 // Names in meta.

@@ -20,10 +20,12 @@ inline Status lease_not_found_error() { return {Code::kNotFound, "etcdserver: re
 inline Status lease_exists_error() { return {Code::kFailedPrecondition, "etcdserver: lease already exists"}; }
 inline Status lease_ttl_too_large_error() { return {Code::kOutOfRange, "etcdserver: too large lease TTL"}; }
 
-// `what` names the place: "state: reading head". Damage is DataLoss, everything else Internal.
+// `what` names the place: "state: reading head". Damage is DataLoss, a full disk ResourceExhausted, everything else
+// Internal.
 inline Status from_rocksdb(const rocksdb::Status& s, std::string_view what) {
   if (s.ok()) return {};
-  return {s.IsCorruption() ? Code::kDataLoss : Code::kInternal, std::string(what) + ": " + s.ToString()};
+  const Code code = s.IsCorruption() ? Code::kDataLoss : s.IsNoSpace() ? Code::kResourceExhausted : Code::kInternal;
+  return {code, std::string(what) + ": " + s.ToString()};
 }
 
 }  // namespace kv::store

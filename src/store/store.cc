@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -113,13 +114,12 @@ class RocksStore final : public Store, public Batch::Listener {
     stats.keys = static_cast<uint64_t>(now->counts.total());
     for (auto* family : {database.head(), database.history(), database.meta(), database.lease()}) {
       uint64_t n = 0;
-      for (const char* property : {"rocksdb.total-sst-files-size", "rocksdb.size-all-mem-tables"}) {
-        if (database->GetIntProperty(family, property, &n)) stats.bytes_on_disk += n;
-      }
-      for (const char* property : {"rocksdb.estimate-live-data-size", "rocksdb.size-all-mem-tables"}) {
-        if (database->GetIntProperty(family, property, &n)) stats.bytes_in_use += n;
-      }
+      if (database->GetIntProperty(family, "rocksdb.total-sst-files-size", &n)) stats.bytes_on_disk += n;
+      if (database->GetIntProperty(family, "rocksdb.estimate-live-data-size", &n)) stats.bytes_in_use += n;
     }
+    stats.bytes_in_memory = database.unflushed_bytes();
+    stats.bytes_on_disk += stats.bytes_in_memory;
+    stats.bytes_in_use = std::min(stats.bytes_in_use + stats.bytes_in_memory, stats.bytes_on_disk);
     return stats;
   }
 
@@ -151,10 +151,10 @@ class RocksStore final : public Store, public Batch::Listener {
     return run_txn(state, request, response);
   }
 
-  Result<HashResult> hash_kv(int64_t revision) const override {
+  Result<HashResult> hash_kv(int64_t revision, const HashPace& pace) const override {
     const auto now = current_.get();
     CommittedView view = now->view(true);
-    return hash_key_space(*now->database, view, revision);
+    return hash_key_space(*now->database, view, revision, pace);
   }
 
   std::vector<Lease> leases() const override { return current_.get()->leases.all(); }

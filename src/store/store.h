@@ -121,8 +121,9 @@ struct StoreStats {
   int64_t revision = 0;          // of the last change
   int64_t compact_revision = 0;  // reads below it are refused; 0 or -1 as etcd: none yet
   uint64_t keys = 0;             // live keys
-  uint64_t bytes_on_disk = 0;    // all files, and what is in memory waiting to be flushed
-  uint64_t bytes_in_use = 0;     // an estimate of what live data take
+  uint64_t bytes_on_disk = 0;    // all files of data, and what is in memory waiting to be flushed to them
+  uint64_t bytes_in_memory = 0;  // the latter part of it
+  uint64_t bytes_in_use = 0;     // an estimate of what live data take, never more than bytes_on_disk
 };
 
 struct HashResult {
@@ -130,6 +131,7 @@ struct HashResult {
   int64_t hash_revision = 0;
   int64_t compact_revision = 0;
   int64_t revision = 0;
+  uint64_t applied_index = 0;  // at which the state had reached hash_revision
 };
 
 // What a state on disk holds.
@@ -140,6 +142,10 @@ struct StateInfo {
   int64_t compact_revision = -1;                             // as StoreStats says
   std::vector<std::pair<std::string, std::string>> records;  // all of put_record's, by name
 };
+
+// Told during a hash how many bytes were read since it was told last; it may block to hold the reading back. False: the
+// hash is given up (Aborted).
+using HashPace = std::function<bool(size_t bytes)>;
 
 // Told of commits.
 class CommitListener {
@@ -203,7 +209,7 @@ class Store {
 
   // A hash over everything that a reader could see at revisions (compact_revision, revision] (0: the current one): the
   // same on every member that is at that revision, however far each one's background compaction is.
-  virtual Result<HashResult> hash_kv(int64_t revision) const = 0;
+  virtual Result<HashResult> hash_kv(int64_t revision, const HashPace& pace = {}) const = 0;
 
   // All leases, by id; one; and the keys that hang on one, in order (none when there is no such lease).
   virtual std::vector<Lease> leases() const = 0;

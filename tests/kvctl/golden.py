@@ -398,6 +398,10 @@ def member_cases():
     cases += with_formats(["member", "list", "--hex"], formats=["json", "fields"], newer_only=True)
     cases += with_formats(["member", "list", "--hex"], formats=["simple", "protobuf"])
     cases += with_formats(["member", "list", "--consistency", "s"], formats=["simple", "json"], newer_only=True)
+    cases += [Case(["alarm", "list", "x"]), Case(["alarm", "disarm", "x"]), Case(["alarm", "list"]),
+              Case(["alarm", "disarm"]), Case(["alarm", "list", "-w", "json"], newer_only=True),
+              Case(["move-leader"]), Case(["move-leader", "xyz"]), Case(["move-leader", "1", "2"]),
+              Case(["move-leader", "99999999999999999999"]), Case(["move-leader", "5"], error_differs=True)]
     # etcdctl names the wrong value.
     cases += [Case(["member", "list", "--consistency", "x"], newer_only=True, error_differs=True)]
     return cases
@@ -442,6 +446,7 @@ def canned_cases():
                   Case(["endpoint", "status", "--hex", "-w", f], newer_only=True),
                   Case(["endpoint", "hashkv", "--rev", "5", "-w", f], older=hash_older.get(f),
                        newer_only=f == "table"),
+                  Case(["alarm", "list", "-w", f]), Case(["alarm", "disarm", "-w", f], newer_only=fields),
                   # etcdctl 3.4 doesn't ask for alarms.
                   Case(["endpoint", "health", "-w", f], newer_only=True)]
     cases += [Case(["get", "denied"]), Case(["get", "strange"])]

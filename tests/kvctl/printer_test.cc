@@ -48,6 +48,38 @@ TEST(Printer, Formats_say_what_they_cannot_print) {
   EXPECT_FALSE(make_printer("table", false, out, out)->can_print(Printed::kKeyValues));
   EXPECT_FALSE(make_printer("protobuf", false, out, out)->can_print(Printed::kEndpoints));
   EXPECT_TRUE(make_printer("protobuf", false, out, out)->can_print(Printed::kMembers));
+  EXPECT_FALSE(make_printer("fields", false, out, out)->can_print(Printed::kOperations));
+  EXPECT_FALSE(make_printer("table", false, out, out)->can_print(Printed::kAlarms));
+}
+
+TEST(Printer, Alarms_are_gogos_text_with_the_blank_at_its_end) {
+  client::AlarmListResponse alarms;
+  alarms.header = {1, 2, 3, 4};
+  alarms.alarms = {{12, client::AlarmType::kNoSpace}, {0, client::AlarmType::kCorrupt}};
+  const auto print = [&](Printer& p) { p.alarms(alarms); };
+  EXPECT_EQ(printed("simple", false, print), "memberID:12 alarm:NOSPACE \nalarm:CORRUPT \n");
+  EXPECT_EQ(printed("json", false, print), R"({"header":{"cluster_id":1,"member_id":2,"revision":3,"raft_term":4},)"
+                                           R"("alarms":[{"memberID":12,"alarm":1},{"alarm":2}]})"
+                                           "\n");
+  EXPECT_EQ(printed("fields", true, print),
+            "\"ClusterID\" : 1\n\"MemberID\" : 2\n\"Revision\" : 3\n\"RaftTerm\" : 4\n\"MemberID\" : c\n"
+            "\"AlarmType\" : NOSPACE\n\n\"MemberID\" : 0\n\"AlarmType\" : CORRUPT\n\n");
+  // Disarming all answers without a header.
+  alarms.header = {};
+  EXPECT_EQ(printed("fields", false, print),
+            "\"MemberID\" : 12\n\"AlarmType\" : NOSPACE\n\n\"MemberID\" : 0\n\"AlarmType\" : CORRUPT\n\n");
+}
+
+TEST(Printer, Operations_on_the_cluster_are_told_in_etcdctls_words) {
+  EXPECT_EQ(printed("simple", false, [](Printer& p) { p.moved_leader(0xabc, 0xdef, {}); }),
+            "Leadership transferred from abc to def\n");
+  EXPECT_EQ(printed("json", false, [](Printer& p) { p.moved_leader(0xabc, 0xdef, {}); }), "{}\n");
+  client::DowngradeResponse downgrade;
+  downgrade.version = "3.6";
+  EXPECT_EQ(printed("simple", false, [&](Printer& p) { p.downgrade("validate", downgrade); }),
+            "Downgrade validate success, cluster version 3.6\n");
+  EXPECT_EQ(printed("json", false, [&](Printer& p) { p.downgrade("enable", downgrade); }), R"({"version":"3.6"})"
+                                                                                           "\n");
 }
 
 TEST(Printer, Status_list_has_etcdctl_3_7s_columns) {

@@ -28,6 +28,18 @@ bool has(const std::string& query, std::string_view pair) {
   return false;
 }
 
+// etcd's word for the first alarm that the query does not exclude (`exclude=NOSPACE`, any number of times); "" for
+// none.
+std::string alarm_reason(const server::Member& member, const std::string& query) {
+  for (const etcdserverpb::AlarmMember& alarm : member.alarms()) {
+    const std::string& name = etcdserverpb::AlarmType_Name(alarm.alarm());
+    if (has(query, "exclude=" + name)) continue;
+    const bool known = alarm.alarm() == etcdserverpb::NOSPACE || alarm.alarm() == etcdserverpb::CORRUPT;
+    return "ALARM " + (known ? name : "UNKNOWN");
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<Route> ops_routes(server::Member& member) {
@@ -39,6 +51,8 @@ std::vector<Route> ops_routes(server::Member& member) {
                     }});
   routes.push_back(
       {"GET", "/health", [&member](std::shared_ptr<HttpRequest> request, Reply reply) {
+         if (const std::string reason = alarm_reason(member, request->query); !reason.empty())
+           return reply(json(503, {{"health", "false"}, {"reason", reason}}));
          auto shared = std::make_shared<Reply>(std::move(reply));
          member.check_health(has(request->query, "serializable=true"), [shared](const Status& status) {
            const std::string reason = status.ok()                                ? ""

@@ -53,6 +53,7 @@ void add_maintenance(CallTable& table, Member& member) {
         };
       }));
   table.add(member_row("/etcdserverpb.Maintenance/MoveLeader", Right::kRoot, member, &Member::move_leader));
+  table.add(member_row("/etcdserverpb.Maintenance/Downgrade", Right::kRoot, member, &Member::downgrade));
 }
 
 void add_auth(CallTable& table, Member& member) {

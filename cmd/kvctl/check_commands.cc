@@ -1,0 +1,265 @@
+// What a cluster can take: `check perf` and `check datascale`, with etcdctl's loads and verdicts.
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <utility>
+
+#include "client/address.h"
+#include "kvctl/check_load.h"
+#include "kvctl/commands.h"
+#include "kvctl/go_format.h"
+#include "kvctl/signals.h"
+
+namespace kv::kvctl {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+constexpr int64_t kPerfSeconds = 60;
+// One connection serves many threads; etcdctl opens one each.
+constexpr int kMaxConnections = 16;
+
+// etcdctl's workloads.
+struct Workload {
+  const char* short_name;
+  const char* name;
+  int64_t perf_puts_per_s;
+  int64_t datascale_puts;
+  int threads;
+};
+constexpr Workload kWorkloads[] = {{"s", "small", 150, 10'000, 50},
+                                   {"m", "medium", 1'000, 100'000, 200},
+                                   {"l", "large", 8'000, 1'000'000, 500},
+                                   {"xl", "xLarge", 15'000, 3'000'000, 1'000}};
+
+struct CheckFlags {
+  std::string load = "s";
+  std::string prefix;
+  bool auto_compact = false;
+};
+
+std::variant<Workload, Exit> workload_of(const std::string& load) {
+  for (const Workload& w : kWorkloads)
+    if (load == w.short_name || load == w.name) return w;
+  return bad_feature("unknown load option " + load, "--load takes s, m, l or xl.");
+}
+
+std::variant<std::vector<std::unique_ptr<Client>>, Exit> connect(const Context& context, int threads) {
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < std::min(threads, kMaxConnections); ++i) {
+    auto client = context.client();
+    if (auto* exit = std::get_if<Exit>(&client)) return std::move(*exit);
+    clients.push_back(std::get<0>(std::move(client)));
+  }
+  return clients;
+}
+
+// The load writes and deletes everything under its prefix: nobody's keys may be there.
+std::optional<Exit> refuse_used_prefix(Client& client, const Context& context, const std::string& prefix,
+                                       const std::string& advice) {
+  const auto found = client.get(prefix, {.range_end = client::prefix_end(prefix), .limit = 1}, context.call_options());
+  if (!found.ok()) return failed(found.status());
+  if (found->kvs.empty()) return std::nullopt;
+  return Exit{kExitInvalidInput, "prefix " + go_quote(prefix) + " has keys. Delete with " + advice + " first"};
+}
+
+void clean_up(Client& client, const Context& context, const CheckFlags& flags) {
+  const auto removed = client.remove(flags.prefix, {.range_end = client::prefix_end(flags.prefix)},
+                                     {.timeout = std::chrono::seconds(30)});
+  if (!removed.ok()) {
+    context.out << "FAIL: Cleanup failed during key deletion: ERROR(" << error_text(removed.status()) << ")\n";
+    return;
+  }
+  if (!flags.auto_compact) return;
+  context.out << "Compacting with revision " << removed->header.revision << '\n';
+  const auto compacted =
+      client.compact(removed->header.revision, {.physical = true}, {.timeout = std::chrono::seconds(30)});
+  if (!compacted.ok()) {
+    context.out << "FAIL: Compaction failed: ERROR(" << error_text(compacted.status()) << ")\n";
+    return;
+  }
+  context.out << "Compacted with revision " << removed->header.revision << '\n';
+}
+
+// On a terminal, how much is done.
+std::function<void(double)> progress_on(std::ostream& err) {
+  if (isatty(STDERR_FILENO) == 0) return [](double) {};
+  return [&err](double done) {
+    const int filled = static_cast<int>(done * 50);
+    err << "\r [" << std::string(static_cast<size_t>(filled), '=') << std::string(static_cast<size_t>(50 - filled), ' ')
+        << "] " << static_cast<int>(done * 100) << '%' << (done >= 1 ? "\n" : "") << std::flush;
+  };
+}
+
+std::string seconds_text(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%fs", seconds);
+  return text;
+}
+
+// ---- perf ----
+
+Exit run_perf(const Context& context, const CheckFlags& flags, const Arguments&) {
+  const auto workload = workload_of(flags.load);
+  if (const auto* exit = std::get_if<Exit>(&workload)) return *exit;
+  const Workload& w = std::get<Workload>(workload);
+  const Signals signals;
+  auto connected = connect(context, w.threads);
+  if (auto* exit = std::get_if<Exit>(&connected)) return std::move(*exit);
+  const auto& clients = std::get<0>(connected);
+  if (auto exit = refuse_used_prefix(*clients[0], context, flags.prefix, "'kvctl del --prefix " + flags.prefix + "'"))
+    return *exit;
+  const LoadPlan plan{.prefix = flags.prefix,
+                      .key_bytes = 256,
+                      .value_bytes = 1024,
+                      .threads = w.threads,
+                      .puts_per_s = w.perf_puts_per_s,
+                      .duration = std::chrono::seconds(kPerfSeconds)};
+  const auto progress = progress_on(context.err);
+  const LoadReport report = run_load(plan, clients, std::chrono::seconds(10), signals.token(), progress);
+  progress(1);
+  clean_up(*clients[0], context, flags);
+  if (signals.received()) return {kExitError, "interrupted"};
+
+  std::ostream& out = context.out;
+  bool pass = report.errors.empty();
+  if (!pass) out << "FAIL: too many errors\n";
+  for (const auto& [text, count] : report.errors) out << "FAIL: ERROR(" << text << ") -> " << count << '\n';
+  const auto per_s = static_cast<int64_t>(report.puts_per_s()) + 1;
+  if (report.puts_per_s() / static_cast<double>(w.perf_puts_per_s) <= 0.9) {
+    out << "FAIL: Throughput too low: " << per_s << " writes/s\n";
+    pass = false;
+  } else {
+    out << "PASS: Throughput is " << per_s << " writes/s\n";
+  }
+  const bool slow = report.slowest_s > 0.5, uneven = report.stddev_s > 0.1;
+  out << (slow ? "Slowest request took too long: " : "PASS: Slowest request took ") << seconds_text(report.slowest_s)
+      << '\n';
+  out << (uneven ? "Stddev too high: " : "PASS: Stddev is ") << seconds_text(report.stddev_s) << '\n';
+  pass = pass && !slow && !uneven;
+  out << (pass ? "PASS\n" : "FAIL\n");
+  return pass ? Exit{} : Exit{kExitError};
+}
+
+// ---- datascale ----
+
+// GET /metrics of an endpoint, by plain HTTP/1.0; empty when it can't be had.
+std::string read_metrics(const std::string& endpoint) {
+  const auto address = client::parse_address(endpoint);
+  if (!address.ok() || address->security == client::Security::kTls) return "";
+  const size_t colon = address->target.rfind(':');
+  if (colon == std::string::npos || address->target.starts_with("unix:")) return "";
+  std::string host = address->target.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), address->target.substr(colon + 1).c_str(), &hints, &found) != 0) return "";
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
+  const int fd = socket(found->ai_family, found->ai_socktype, 0);
+  if (fd < 0) return "";
+  const timeval limit{.tv_sec = 5, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  const std::string request = "GET /metrics HTTP/1.1\r\nHost: " + address->target + "\r\nConnection: close\r\n\r\n";
+  std::string answer;
+  if (::connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+      send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
+    constexpr size_t kMaxAnswerBytes = 16 << 20;
+    char buffer[16 << 10];
+    for (ssize_t n; answer.size() < kMaxAnswerBytes && (n = recv(fd, buffer, sizeof buffer, 0)) > 0;)
+      answer.append(buffer, static_cast<size_t>(n));
+  }
+  close(fd);
+  return answer;
+}
+
+// 0 when it can't be had.
+double resident_bytes(const std::string& endpoint) {
+  constexpr std::string_view kName = "\nprocess_resident_memory_bytes ";
+  const std::string metrics = read_metrics(endpoint);
+  const size_t at = metrics.find(kName);
+  return at == std::string::npos ? 0 : std::strtod(metrics.c_str() + at + kName.size(), nullptr);
+}
+
+Exit no_memory(std::ostream& out, const char* when) {
+  out << "FAIL: Could not read process_resident_memory_bytes " << when << " the put operations.\n";
+  return {kExitError};
+}
+
+Exit run_datascale(const Context& context, const CheckFlags& flags, const Arguments&) {
+  const auto workload = workload_of(flags.load);
+  if (const auto* exit = std::get_if<Exit>(&workload)) return *exit;
+  const Workload& w = std::get<Workload>(workload);
+  const Signals signals;
+  auto connected = connect(context, w.threads);
+  if (auto* exit = std::get_if<Exit>(&connected)) return std::move(*exit);
+  const auto& clients = std::get<0>(connected);
+  if (auto exit = refuse_used_prefix(*clients[0], context, flags.prefix, "kvctl del --prefix " + flags.prefix))
+    return *exit;
+  std::ostream& out = context.out;
+  const std::string endpoint = context.globals.endpoints.front();
+  const double before = resident_bytes(endpoint);
+  if (before == 0) return no_memory(out, "before");
+  out << "Start data scale check for work load [" << w.datascale_puts << " key-value pairs, 1024 bytes per key-value, "
+      << w.threads << " concurrent clients].\n"
+      << std::flush;
+  const LoadPlan plan{
+      .prefix = flags.prefix, .key_bytes = 512, .value_bytes = 512, .threads = w.threads, .puts = w.datascale_puts};
+  const auto progress = progress_on(context.err);
+  const LoadReport report = run_load(plan, clients, std::chrono::seconds(30), signals.token(), progress);
+  progress(1);
+  const double after = resident_bytes(endpoint);
+  clean_up(*clients[0], context, flags);
+  if (signals.received()) return {kExitError, "interrupted"};
+  if (after == 0) return no_memory(out, "after");
+  if (!report.errors.empty()) {
+    out << "FAIL: too many errors\n";
+    for (const auto& [text, count] : report.errors) out << "FAIL: ERROR(" << text << ") -> " << count << '\n';
+    return {kExitError};
+  }
+  char megabytes[32];
+  std::snprintf(megabytes, sizeof megabytes, "%.2f", (after - before) / (1024 * 1024));
+  out << "PASS: Approximate system memory used : " << megabytes << " MB.\n";
+  return {};
+}
+
+void add(Command& check, Context& context, std::string name, std::string summary, std::string prefix,
+         Exit (*run)(const Context&, const CheckFlags&, const Arguments&)) {
+  auto flags = std::make_shared<CheckFlags>();
+  flags->prefix = std::move(prefix);
+  auto command = std::make_unique<Command>();
+  command->name = std::move(name);
+  command->arguments = "[options]";
+  command->summary = std::move(summary);
+  command->flags.add("load", flags->load, "how large: s(small), m(medium), l(large), xl(xLarge)");
+  command->flags.add("prefix", flags->prefix, "where the keys are written, and deleted again");
+  command->flags.add("auto-compact", flags->auto_compact, "forget the history of the keys at the end");
+  command->run = [&context, flags, run](const Arguments& arguments) { return run(context, *flags, arguments); };
+  check.children.push_back(std::move(command));
+}
+
+}  // namespace
+
+void add_check_commands(Command& root, Context& context) {
+  auto check = std::make_unique<Command>();
+  check->name = "check";
+  check->arguments = "<command>";
+  check->summary = "Tries what a cluster can take";
+  check->group = "Cluster";
+  add(*check, context, "perf", "Writes for a minute at a steady rate, and judges rate and delays",
+      "/etcdctl-check-perf/", run_perf);
+  add(*check, context, "datascale",
+      "Writes many keys, and says how much memory the first endpoint's server took for them",
+      "/etcdctl-check-datascale/", run_datascale);
+  root.children.push_back(std::move(check));
+}
+
+}  // namespace kv::kvctl
