@@ -17,7 +17,7 @@ struct Series {
   std::map<MetricLabels, std::unique_ptr<Counter>> counters;
   std::map<MetricLabels, std::unique_ptr<Gauge>> gauges;
   std::map<MetricLabels, std::unique_ptr<Histogram>> histograms;
-  std::weak_ptr<std::function<double()>> callback;
+  std::vector<std::shared_ptr<const std::function<std::vector<Sample>()>>> callbacks;  // oldest first
 };
 
 prometheus::ClientMetric client_metric(const MetricLabels& labels) {
@@ -26,13 +26,12 @@ prometheus::ClientMetric client_metric(const MetricLabels& labels) {
   return metric;
 }
 
-prometheus::ClientMetric collect(const MetricLabels& labels, const Histogram& histogram) {
+prometheus::ClientMetric client_metric(const MetricLabels& labels, const Histogram& histogram) {
   prometheus::ClientMetric metric = client_metric(labels);
   uint64_t cumulative = 0;
   for (size_t i = 0; i < histogram.buckets.size(); ++i) {
     cumulative += histogram.buckets[i].load(std::memory_order_relaxed);
-    metric.histogram.bucket.push_back(
-        {cumulative, i < histogram.bounds.size() ? histogram.bounds[i] : INFINITY});
+    metric.histogram.bucket.push_back({cumulative, i < histogram.bounds.size() ? histogram.bounds[i] : INFINITY});
   }
   metric.histogram.sample_count = cumulative;
   metric.histogram.sample_sum = static_cast<double>(histogram.sum_micro.load(std::memory_order_relaxed)) / 1e6;
@@ -99,12 +98,24 @@ Histogram& Metrics::histogram(const std::string& name, const std::string& help, 
   return *made;
 }
 
+std::shared_ptr<void> Metrics::collect(const std::string& name, const std::string& help, SampleType type,
+                                       std::function<std::vector<Sample>()> read) {
+  const auto callback = std::make_shared<const std::function<std::vector<Sample>()>>(std::move(read));
+  const std::lock_guard lock(mutex_);
+  Series& series = families_->series(
+      name, help, type == SampleType::kCounter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge);
+  series.callbacks.push_back(callback);
+  // Only the handle's end is of interest; what it points at says nothing.
+  return {nullptr, [this, &series, callback](void*) {
+            const std::lock_guard end(mutex_);
+            std::erase(series.callbacks, callback);
+          }};
+}
+
 std::shared_ptr<void> Metrics::gauge_callback(const std::string& name, const std::string& help,
                                               std::function<double()> read) {
-  const std::lock_guard lock(mutex_);
-  auto handle = std::make_shared<std::function<double()>>(std::move(read));
-  families_->series(name, help, prometheus::MetricType::Gauge).callback = handle;
-  return handle;
+  return collect(name, help, SampleType::kGauge,
+                 [read = std::move(read)] { return std::vector<Sample>{{.labels = {}, .value = read()}}; });
 }
 
 std::string Metrics::render() const {
@@ -123,10 +134,13 @@ std::string Metrics::render() const {
       family.metric.push_back(client_metric(labels));
       family.metric.back().gauge.value = gauge->value();
     }
-    for (const auto& [labels, histogram] : series.histograms) family.metric.push_back(collect(labels, *histogram));
-    if (const auto callback = series.callback.lock()) {
-      family.metric.emplace_back();
-      family.metric.back().gauge.value = (*callback)();
+    for (const auto& [labels, histogram] : series.histograms) family.metric.push_back(client_metric(labels, *histogram));
+    if (!series.callbacks.empty()) {
+      for (const Sample& sample : (*series.callbacks.back())()) {
+        family.metric.push_back(client_metric(sample.labels));
+        family.metric.back().gauge.value = sample.value;
+        family.metric.back().counter.value = sample.value;
+      }
     }
     if (!family.metric.empty()) families.push_back(std::move(family));
   }

@@ -50,6 +50,14 @@ class Histogram {
 
 using MetricLabels = std::map<std::string, std::string>;
 
+// One value of a metric that is asked for when the metrics are read.
+struct Sample {
+  MetricLabels labels;
+  double value = 0;
+};
+
+enum class SampleType : uint8_t { kCounter, kGauge };
+
 class Metrics {
  public:
   Metrics();
@@ -65,8 +73,12 @@ class Metrics {
   Histogram& histogram(const std::string& name, const std::string& help, std::vector<double> bounds,
                        MetricLabels labels = {});
 
-  // A gauge whose value is asked for when the metrics are read. `read` is called from any thread until the
-  // returned handle is destroyed.
+  // A metric whose values are asked for when the metrics are read. `read` is called from any thread, and never again
+  // once the returned handle is destroyed, which waits for a reading that is under way. It must make no metric and
+  // destroy no handle. Of several under one name the youngest is asked.
+  [[nodiscard]] std::shared_ptr<void> collect(const std::string& name, const std::string& help, SampleType type,
+                                              std::function<std::vector<Sample>()> read);
+  // The same for a lone gauge without labels.
   [[nodiscard]] std::shared_ptr<void> gauge_callback(const std::string& name, const std::string& help,
                                                      std::function<double()> read);
 

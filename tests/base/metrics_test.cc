@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 namespace kv {
@@ -70,6 +71,46 @@ TEST(Metrics, A_callback_is_asked_at_each_reading_while_its_handle_lives) {
   EXPECT_THAT(metrics.render(), HasSubstr("\ndb_bytes 2"));
   handle.reset();
   EXPECT_THAT(metrics.render(), Not(HasSubstr("db_bytes")));
+}
+
+TEST(Metrics, A_collected_counter_has_the_labels_of_each_of_its_values) {
+  Metrics metrics;
+  std::vector<Sample> peers;
+  auto handle = metrics.collect("sent_total", "Sent", SampleType::kCounter, [&peers] { return peers; });
+  EXPECT_THAT(metrics.render(), Not(HasSubstr("sent_total")));
+  peers = {{{{"To", "a"}}, 1}, {{{"To", "b"}}, 2}};
+  const std::string text = metrics.render();
+  EXPECT_THAT(text, HasSubstr("# TYPE sent_total counter"));
+  EXPECT_THAT(text, HasSubstr("sent_total{To=\"a\"} 1"));
+  EXPECT_THAT(text, HasSubstr("sent_total{To=\"b\"} 2"));
+}
+
+TEST(Metrics, Of_several_callbacks_under_one_name_the_youngest_is_asked) {
+  Metrics metrics;
+  auto first = metrics.gauge_callback("id", "Id", [] { return 1.0; });
+  auto second = metrics.gauge_callback("id", "Id", [] { return 2.0; });
+  EXPECT_THAT(metrics.render(), HasSubstr("\nid 2\n"));
+  second.reset();
+  EXPECT_THAT(metrics.render(), HasSubstr("\nid 1\n"));
+}
+
+TEST(Metrics, The_end_of_a_callback_waits_for_a_reading_that_is_under_way) {
+  Metrics metrics;
+  std::atomic<bool> reading{false};
+  std::atomic<bool> handle_gone{false};
+  std::atomic<bool> asked_after_the_end{false};
+  auto handle = metrics.gauge_callback("slow", "Slow", [&] {
+    reading = true;
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+    asked_after_the_end = asked_after_the_end || handle_gone;
+    return 0.0;
+  });
+  std::thread reader([&] { metrics.render(); });
+  while (!reading) std::this_thread::yield();
+  handle.reset();
+  handle_gone = true;
+  reader.join();
+  EXPECT_FALSE(asked_after_the_end);
 }
 
 TEST(Metrics, Counts_exactly_from_many_threads_while_it_is_read) {
