@@ -36,6 +36,11 @@ Method method_of(const Row& row) {
                                            "The total number of bytes received from grpc clients.");
   method.sent_bytes =
       &metrics.counter("etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.");
+  // The buckets are go-grpc-prometheus's, which are the Prometheus client's.
+  method.handling = &metrics.histogram("grpc_server_handling_seconds",
+                                       "Histogram of response latency (seconds) of gRPC that had been "
+                                       "application-level handled by the server.",
+                                       {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, labels);
   for (size_t code = 0; code < kCodes; ++code) {
     labels["grpc_code"] = std::string(code_name(static_cast<Code>(code)));
     method.handled[code] =

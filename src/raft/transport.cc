@@ -366,7 +366,9 @@ class AsioTransport final : public Transport, public Inbound::Host {
     {
       const std::lock_guard lock(mutex_);
       const auto link = links_.find(connection.peer());
-      if (link == links_.end() || !link->second->learned) return;
+      if (link == links_.end()) return;
+      if (why != "closed") link->second->add_failed_receive();
+      if (!link->second->learned) return;
       forgotten = std::move(link->second);
       links_.erase(link);
     }

@@ -39,6 +39,8 @@ struct PeerStats {
   uint64_t sent_bytes = 0;
   uint64_t received_bytes = 0;
   uint64_t dropped_messages = 0;
+  uint64_t lost_streams = 0;      // that this member had dialled
+  uint64_t failed_receives = 0;   // streams from the peer that ended other than by its will: damage, silence, a reset
   double round_trip_seconds = 0;  // of the last ping on the stream; 0: none yet
 };
 

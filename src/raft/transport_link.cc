@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace kv::raft {
 namespace asio = boost::asio;
@@ -70,6 +71,8 @@ PeerStats PeerLink::stats() const {
   stats.sent_bytes = sent_bytes_.load(std::memory_order_relaxed);
   stats.received_bytes = received_bytes_.load(std::memory_order_relaxed);
   stats.dropped_messages = dropped_.load(std::memory_order_relaxed);
+  stats.lost_streams = lost_streams_.load(std::memory_order_relaxed);
+  stats.failed_receives = failed_receives_.load(std::memory_order_relaxed);
   stats.round_trip_seconds = round_trip_seconds_.load(std::memory_order_relaxed);
   return stats;
 }
@@ -192,6 +195,7 @@ void PeerLink::fail(std::string_view why) {
   const bool was_connected = state_ == State::kConnected;
   connected_.store(false, std::memory_order_relaxed);
   if (was_connected) {
+    lost_streams_.fetch_add(1, std::memory_order_relaxed);
     log_warning("peer stream lost", {{"peer", hex_id(id_.value())}, {"why", why}});
   } else if (last_failure_ != why) {  // once per cause, not once per attempt
     log_warning("no peer stream", {{"peer", hex_id(id_.value())}, {"why", why}});
@@ -393,6 +397,17 @@ void PeerLink::read_pongs() {
                     });
 }
 
+// A member that is known by its hello alone gets no series: they live for ever, and anybody can say hello.
+void PeerLink::observe_round_trip(double seconds) {
+  if (learned) return;
+  if (round_trips_ == nullptr) {
+    round_trips_ = &Metrics::global().histogram("etcd_network_peer_round_trip_time_seconds",
+                                                "Round-Trip-Time histogram between peers.",
+                                                Histogram::exponential(0.0001, 2, 16), {{"To", hex_id(id_.value())}});
+  }
+  round_trips_->observe(seconds);
+}
+
 void PeerLink::on_pong_bytes() {
   size_t at = 0;
   while (true) {
@@ -405,7 +420,9 @@ void PeerLink::on_pong_bytes() {
     ++frames_read_;
     at += frame.size;
     awaiting_pong_ = false;
-    round_trip_seconds_.store(static_cast<double>(now_ns() - *sent_ns) / 1e9, std::memory_order_relaxed);
+    const double round_trip_seconds = static_cast<double>(now_ns() - *sent_ns) / 1e9;
+    round_trip_seconds_.store(round_trip_seconds, std::memory_order_relaxed);
+    observe_round_trip(round_trip_seconds);
   }
   std::copy(read_buffer_ + at, read_buffer_ + read_size_, read_buffer_);
   read_size_ -= at;

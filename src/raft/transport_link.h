@@ -22,6 +22,10 @@
 #include "raft/transport_socket.h"
 #include "raft/transport_wire.h"
 
+namespace kv {
+class Histogram;
+}
+
 namespace kv::raft {
 
 class PeerLink : public std::enable_shared_from_this<PeerLink> {
@@ -46,6 +50,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   enum class Queued : uint8_t { kRefused, kYes, kFlush };
   Queued push_payload(std::string&& payload);
   void add_received(uint64_t bytes) { received_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  void add_failed_receive() { failed_receives_.fetch_add(1, std::memory_order_relaxed); }
   PeerStats stats() const;
   NodeId id() const { return id_; }
 
@@ -71,6 +76,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void make_ping_due();
   void read_pongs();
   void on_pong_bytes();
+  void observe_round_trip(double seconds);
   void write();
   void write_rest();
   void fail(std::string_view why);
@@ -98,11 +104,12 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // One ping at a time: due, then on its way, then answered.
   bool ping_due_ = false;
   bool awaiting_pong_ = false;
-  int64_t last_ping_ms_ = 0;         // when the last became due
-  int64_t last_progress_ms_ = 0;     // when the peer last took or gave a byte
-  Gather gather_;                    // what is being written
-  size_t gather_bytes_ = 0;          // its share of queued_bytes_
-  size_t gather_payload_bytes_ = 0;  // ... and of payload_bytes_
+  Histogram* round_trips_ = nullptr;  // made with the first
+  int64_t last_ping_ms_ = 0;          // when the last became due
+  int64_t last_progress_ms_ = 0;      // when the peer last took or gave a byte
+  Gather gather_;                     // what is being written
+  size_t gather_bytes_ = 0;           // its share of queued_bytes_
+  size_t gather_payload_bytes_ = 0;   // ... and of payload_bytes_
   std::vector<Message> batch_;
   std::vector<std::string> payload_batch_;
   std::vector<Gather::Piece> pieces_;
@@ -126,6 +133,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::atomic<uint64_t> sent_bytes_{0};
   std::atomic<uint64_t> received_bytes_{0};
   std::atomic<uint64_t> dropped_{0};
+  std::atomic<uint64_t> lost_streams_{0};
+  std::atomic<uint64_t> failed_receives_{0};
   std::atomic<double> round_trip_seconds_{0};
 };
 

@@ -42,6 +42,17 @@ void append_command(std::string& batch, std::string_view command) {
   batch += command;
 }
 
+// etcd's: what takes longer to apply is worth a look at the disk.
+constexpr auto kSlowApply = std::chrono::milliseconds(100);
+
+struct EngineMetrics {
+  Counter& late_heartbeats = Metrics::global().counter(
+      "etcd_server_heartbeat_send_failures_total",
+      "The total number of leader heartbeat send failures (likely overloaded from slow disk).");
+  Counter& slow_applies = Metrics::global().counter(
+      "etcd_server_slow_apply_total", "The total number of slow apply requests (likely overloaded from slow disk).");
+};
+
 // What the apply stage is handed: entries, or a state that takes the place of the present one.
 struct ApplyWork {
   std::vector<CommittedEntry> entries;
@@ -195,6 +206,8 @@ class Engine::Loop {
       // One tick at most, after the messages that waited: a member that was held up must not take the time that
       // it slept for the leader's silence.
       if (const auto now = Clock::now(); now >= next_tick) {
+        // A whole interval late: the followers have missed a heartbeat, as etcd counts it.
+        if (now >= next_tick + tick && core_.is_leader()) metrics_.late_heartbeats.add();
         next_tick = std::max(next_tick + tick, now + tick / 2);
         on_tick();
       }
@@ -371,7 +384,10 @@ class Engine::Loop {
 
   void apply_entries(std::vector<CommittedEntry>&& entries) {
     if (entries.empty()) return;
-    tell_applied({entries.back().entry.index, ports_.applier->apply(entries)});
+    const auto begin = std::chrono::steady_clock::now();
+    Applied done{entries.back().entry.index, ports_.applier->apply(entries)};
+    if (std::chrono::steady_clock::now() - begin > kSlowApply) metrics_.slow_applies.add();
+    tell_applied(std::move(done));
   }
 
   void tell_applied(Applied&& done) {
@@ -499,6 +515,7 @@ class Engine::Loop {
   }
 
   Engine& engine_;
+  EngineMetrics metrics_;
   const EngineOptions options_;
   const Ports ports_;
 

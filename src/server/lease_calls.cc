@@ -19,10 +19,18 @@ constexpr int64_t kLogRetryMs = 1000;
 
 Status canceled() { return {Code::kCanceled, "etcdserver: request canceled"}; }
 
+Counter& renewals() {
+  static Counter& counter =
+      Metrics::global().counter("etcd_debugging_lease_renewed_total", "Keep-alives that counted");
+  return counter;
+}
+
 void count(const LeaseNews& news) {
+  (void)renewals();  // shown from the start, like the others
   static Counter& granted = Metrics::global().counter("etcd_debugging_lease_granted_total", "Leases granted");
   static Counter& revoked = Metrics::global().counter("etcd_debugging_lease_revoked_total", "Leases revoked");
-  static Counter& expired = Metrics::global().counter("etcd_server_lease_expired_total", "Leases that expired");
+  static Counter& expired =
+      Metrics::global().counter("etcd_debugging_server_lease_expired_total", "The total number of expired leases.");
   static Histogram& ttls = Metrics::global().histogram(
       "etcd_debugging_lease_ttl_total", "The TTLs of granted leases, in seconds", Histogram::exponential(1, 2, 24));
   for (const LeaseEvent& event : news.events) {
@@ -202,7 +210,6 @@ void LeaseCalls::confirmed(QuestionPtr question) {
 }
 
 void LeaseCalls::keep_alive(QuestionPtr question) {
-  static Counter& renewed = Metrics::global().counter("etcd_debugging_lease_renewed_total", "Keep-alives that counted");
   const int64_t id = question->lease();
   const int64_t now = now_ms();
   kvdpb::PeerResponse response;
@@ -221,7 +228,7 @@ void LeaseCalls::keep_alive(QuestionPtr question) {
   }
   if (!leads) return wait(std::move(question), now + kRetryMs, errors::timed_out());
   switch (renewal) {
-    case Lessor::Renewal::kRenewed: renewed.add(); [[fallthrough]];
+    case Lessor::Renewal::kRenewed: renewals().add(); [[fallthrough]];
     case Lessor::Renewal::kUnknown: return answer(std::move(question), Status(), std::move(response));
     case Lessor::Renewal::kMustClear:
     case Lessor::Renewal::kExpiring: break;

@@ -24,6 +24,7 @@
 #include "server/lease_calls.h"
 #include "server/login_limit.h"
 #include "server/member.h"
+#include "server/member_metrics.h"
 #include "server/membership.h"
 #include "server/passwords.h"
 #include "server/peer_calls.h"
@@ -326,6 +327,8 @@ class LocalMember final : public Member {
   std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
   std::atomic<bool> flushing_{false};
   std::thread worker_;
+  uint64_t last_leader_ = 0;                // that was counted; the engine's thread
+  std::unique_ptr<MemberMetrics> metrics_;  // reads nearly all of the above: gone first
 };
 
 }  // namespace kv::server

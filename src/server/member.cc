@@ -129,6 +129,15 @@ Status LocalMember::open() {
   if (!transport.ok()) return transport.status();
   transport_ = std::move(*transport);
   connect_peers();
+  metrics_ = std::make_unique<MemberMetrics>(MemberMetrics::Sources{.id = id_,
+                                                                    .data_dir = options_.data_dir,
+                                                                    .store = *store_,
+                                                                    .log = *log_,
+                                                                    .transport = *transport_,
+                                                                    .engine = *engine_,
+                                                                    .calls = calls_,
+                                                                    .term = term_,
+                                                                    .quota_bytes = options_.quota_bytes});
 
   KV_RETURN_IF_ERROR(backups_.start());
   worker_ = std::thread([this] { work(); });
@@ -149,6 +158,7 @@ Status LocalMember::open() {
 void LocalMember::stop(int64_t grace_ms) {
   if (stopped_.exchange(true)) return;
   if (engine_ && grace_ms > 0) hand_over_leadership(grace_ms);
+  metrics_.reset();
   heavy_work_.close();
   defragmenter_.stop();
   backups_.stop();
@@ -255,22 +265,20 @@ void LocalMember::flush_soon() {
 }
 
 void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
-  static Gauge& has_leader = Metrics::global().gauge("etcd_server_has_leader", "Whether a leader is known");
-  static Gauge& is_leader = Metrics::global().gauge("etcd_server_is_leader", "Whether this member leads");
   static Counter& changes =
-      Metrics::global().counter("etcd_server_leader_changes_seen_total", "Leader changes this member has seen");
+      Metrics::global().counter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.");
   leases_.soft_state_changed(soft, term);
   peer_calls_.leader_is(soft.leader);
-  has_leader.set(soft.leader ? 1 : 0);
   leaderless_.leader_known(static_cast<bool>(soft.leader), now_ms());
-  is_leader.set(soft.role == raft::Role::kLeader ? 1 : 0);
   if (soft.leader) {
-    changes.add();
+    // A change of role under the same leader is none.
+    if (std::exchange(last_leader_, soft.leader.value()) != soft.leader.value()) changes.add();
     log_info("a leader is known",
              {{"leader", hex_id(soft.leader.value())}, {"term", term.value()}, {"role", raft::role_name(soft.role)}});
     transfers_.leader_is(soft.leader.value());
     introduce_myself();
   } else {
+    last_leader_ = 0;
     log_warning("no leader", {{"term", term.value()}, {"role", raft::role_name(soft.role)}});
   }
 }

@@ -1,8 +1,19 @@
 #include "server/pending_calls.h"
 
+#include "base/metrics.h"
 #include "server/errors.h"
 
 namespace kv::server {
+namespace {
+
+// A proposal whose fate its client did not learn.
+void count_failed(size_t proposals) {
+  static Counter& failed =
+      Metrics::global().counter("etcd_server_proposals_failed_total", "The total number of failed proposals seen.");
+  failed.add(proposals);
+}
+
+}  // namespace
 
 Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion& completion) {
   const std::lock_guard lock(mutex_);
@@ -43,6 +54,7 @@ void PendingCalls::expire(int64_t now_ms) {
       expiries_.pop_front();
     }
   }
+  count_failed(expired.size());
   for (Completion& completion : expired) completion(errors::timed_out(), nullptr);
 }
 
@@ -55,6 +67,7 @@ void PendingCalls::close(Status status) {
     expiries_.clear();
     bytes_ = 0;
   }
+  count_failed(left.size());
   for (auto& [number, call] : left) call.completion(status, nullptr);
 }
 

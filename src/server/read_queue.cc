@@ -2,9 +2,25 @@
 
 #include <utility>
 
+#include "base/metrics.h"
 #include "server/errors.h"
 
 namespace kv::server {
+namespace {
+
+struct ReadMetrics {
+  Counter& failed = Metrics::global().counter("etcd_server_read_indexes_failed_total",
+                                              "The total number of failed read indexes seen.");
+  Counter& slow = Metrics::global().counter(
+      "etcd_server_slow_read_indexes_total",
+      "The total number of pending read indexes not in sync with leader's or timed out read index requests.");
+};
+const ReadMetrics& metrics() {
+  static const ReadMetrics made;
+  return made;
+}
+
+}  // namespace
 
 uint64_t ReadQueue::add(std::vector<Ready>&& reads, int64_t expires_ms) {
   size_.fetch_add(reads.size(), std::memory_order_relaxed);
@@ -18,6 +34,7 @@ void ReadQueue::answered(uint64_t id, raft::Index index) {
   if (index) {
     confirmed_.emplace(index, std::move(node.mapped()));
   } else {
+    metrics().failed.add();
     refused_.push_back(std::move(node.mapped()));
   }
 }
@@ -58,6 +75,7 @@ void ReadQueue::expire(int64_t now_ms) {
     expired.emplace_back(std::move(group), errors::timed_out());
     return true;
   });
+  metrics().slow.add(expired.size());
   for (auto& [group, status] : expired) finish(std::move(group), status);
 }
 

@@ -253,12 +253,14 @@ void Batch::change(std::string_view key, Record record, const Record* before) {
 
 Status Batch::finish(Status status) {
   if (status.ok()) {
+    counted_.add(counts_);
     if (next_sub_ > 0) ++revision_;
   } else {
     changes_.truncate(changes_before_);
     // Not an answer that every member gives: this one would go its own way from here.
     if (status.code() == Code::kInternal || status.code() == Code::kDataLoss) failure_ = status;
   }
+  counts_ = {};
   next_sub_ = 0;
   changes_before_ = changes_.size();
   return status;
@@ -282,12 +284,15 @@ Status Batch::txn_put(const etcdserverpb::PutRequest& request, etcdserverpb::Put
   }
   record.lease = request.ignore_lease() ? before.lease : request.lease();
   change(request.key(), record, *found ? &before : nullptr);
+  ++counts_.puts;
+  counts_.put_bytes += request.key().size() + record.value.size();
   response->mutable_header()->set_revision(current_revision());
   return {};
 }
 
 Status Batch::txn_delete_range(const etcdserverpb::DeleteRangeRequest& request,
                                etcdserverpb::DeleteRangeResponse* response) {
+  ++counts_.deletes;
   const KeyRange range = KeyRange::of(request.key(), request.range_end());
   const auto take = [&](std::string_view key, const Record& record) {
     if (request.prev_kv()) fill_key_value(key, record, true, response->add_prev_kvs());
@@ -464,6 +469,7 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
     listener_.rights_changed();
   }
   KV_RETURN_IF_ERROR(listener_.write(&writes_, changes_));
+  counted_.publish();
 
   leases_.publish();
   for (const uint32_t i : newest_changes) {

@@ -17,6 +17,7 @@
 #include "store/history.h"
 #include "store/leases.h"
 #include "store/store.h"
+#include "store/store_metrics.h"
 #include "store/txn.h"
 #include "store/view.h"
 
@@ -180,6 +181,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   int64_t current_revision() const override { return revision_ + (next_sub_ > 0 ? 1 : 0); }
   int64_t compact_revision() const override { return compact_revision_; }
   bool lease_exists(int64_t lease) const override;
+  void count_range() override { ++counts_.ranges; }
   Status txn_put(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response) override;
   Status txn_delete_range(const etcdserverpb::DeleteRangeRequest& request,
                           etcdserverpb::DeleteRangeResponse* response) override;
@@ -206,7 +208,9 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   uint32_t next_sub_ = 0;      // of the command that runs
   size_t changes_before_ = 0;  // ... and how many changes there were before it
   bool spent_ = false;
-  Status failure_;  // of a read of the state; commit() answers it
+  OperationCounts counts_;   // of the command that runs
+  OperationCounts counted_;  // of those that are done
+  Status failure_;           // of a read of the state; commit() answers it
   rocksdb::PinnableSlice value_;
   std::optional<HistoryCursor> history_;
 };

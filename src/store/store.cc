@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "store/hash.h"
 #include "store/range.h"
 #include "store/range_cursor.h"
+#include "store/store_metrics.h"
 #include "store/view.h"
 
 namespace kv::store {
@@ -33,6 +35,8 @@ class ReadOnlyTxn final : public TxnState {
   int64_t current_revision() const override { return view_.current(); }
   int64_t compact_revision() const override { return view_.compact_revision(); }
   bool lease_exists(int64_t) const override { return false; }
+  void count_range() override { ++counts_.ranges; }
+  const OperationCounts& counts() const { return counts_; }
   Status txn_put(const etcdserverpb::PutRequest&, etcdserverpb::PutResponse*) override { return refuse(); }
   Status txn_delete_range(const etcdserverpb::DeleteRangeRequest&, etcdserverpb::DeleteRangeResponse*) override {
     return refuse();
@@ -42,6 +46,7 @@ class ReadOnlyTxn final : public TxnState {
   static Status refuse() { return {Code::kInternal, "state: a read-only transaction wants to write"}; }
 
   CommittedView& view_;
+  OperationCounts counts_;
 };
 
 // A state that is open and not served yet.
@@ -124,6 +129,7 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   Status range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const override {
+    store_metrics().ranges.add();
     const auto now = current_.get();
     if (request.range_end().empty() && request.revision() <= 0) {
       for (int i = 0; i < kReadsWithoutSnapshot; ++i) {
@@ -137,6 +143,7 @@ class RocksStore final : public Store, public Batch::Listener {
   }
 
   Result<std::unique_ptr<RangeCursor>> open_range(const etcdserverpb::RangeRequest& request) const override {
+    store_metrics().ranges.add();
     auto now = current_.get();
     auto cursor = make_range_cursor(std::unique_ptr<CommittedView>(new CommittedView(now->view(true))), request);
     if (!cursor.ok()) return cursor.status();
@@ -148,7 +155,11 @@ class RocksStore final : public Store, public Batch::Listener {
     const auto now = current_.get();
     CommittedView view = now->view(true);
     ReadOnlyTxn state(view);
-    return run_txn(state, request, response);
+    const Status status = run_txn(state, request, response);
+    OperationCounts counted;
+    counted.add(state.counts());
+    counted.publish();
+    return status;
   }
 
   Result<HashResult> hash_kv(int64_t revision, const HashPace& pace) const override {
@@ -225,7 +236,11 @@ class RocksStore final : public Store, public Batch::Listener {
     if (guard.watching()) {
       for (size_t i = 0; i < changes.size(); ++i) guard.strike_out(changes.at(i).key);
     }
-    return applying_->database->write(batch);
+    const auto begin = std::chrono::steady_clock::now();
+    const Status status = applying_->database->write(batch);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    store_metrics().commit_seconds.observe(took.count());
+    return status;
   }
   void committed(const Applied& applied, int64_t compact_revision, size_t changes, bool counts_have_work) override {
     CommittedView::Published& published = applying_->published;

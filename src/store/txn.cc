@@ -114,6 +114,7 @@ Status run_ops(TxnState& state, const TxnRequest& request, Path::const_iterator&
     ResponseOp* answer = response->add_responses();
     switch (op.request_case()) {
       case RequestOp::kRequestRange:
+        state.count_range();
         KV_RETURN_IF_ERROR(answer_range(state.view(), state.current_revision(), state.compact_revision(),
                                         op.request_range(), answer->mutable_response_range()));
         break;

@@ -20,6 +20,8 @@ class TxnState {
   virtual int64_t current_revision() const = 0;
   virtual int64_t compact_revision() const = 0;
   virtual bool lease_exists(int64_t lease) const = 0;
+  // A range of the transaction is about to be read.
+  virtual void count_range() = 0;
 
   // An error from here, where check_txn found none, must leave no trace: the caller rolls back.
   virtual Status txn_put(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response) = 0;

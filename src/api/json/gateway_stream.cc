@@ -64,6 +64,7 @@ class StreamCall final : public ServerStream, public std::enable_shared_from_thi
   bool reading_ = false;  // read_values() is on the stack
 
   std::atomic<bool> paused_{false};
+  const CallTimer timer_;
   std::atomic<bool> counted_{false};
   std::mutex mutex_;  // guards both below, and the order of what is written
   bool started_ = false;
@@ -209,7 +210,9 @@ void StreamCall::on_closed() {
 }
 
 void StreamCall::count(Code code) {
-  if (!counted_.exchange(true)) call_.method.handled[static_cast<size_t>(code)]->add();
+  if (counted_.exchange(true)) return;
+  call_.method.handled[static_cast<size_t>(code)]->add();
+  timer_.end(call_.method);
 }
 
 }  // namespace

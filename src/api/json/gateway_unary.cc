@@ -95,11 +95,14 @@ class UnaryCall final : public CallContext, public std::enable_shared_from_this<
     call_.exchange->respond(std::move(out));
   }
   void count(Code code) {
-    if (!counted_.exchange(true)) call_.method.handled[static_cast<size_t>(code)]->add();
+    if (counted_.exchange(true)) return;
+    call_.method.handled[static_cast<size_t>(code)]->add();
+    timer_.end(call_.method);
   }
 
   const HttpCall call_;
   std::string body_;
+  const CallTimer timer_;
   std::atomic<bool> counted_{false};
 };
 

@@ -223,6 +223,7 @@ void GrpcCall::count_sent(const FrameBytes& frame) const {
 void GrpcCall::count(Code code) {
   if (std::exchange(counted_, true)) return;
   method_.handled[static_cast<size_t>(code)]->add();
+  timer_.end(method_);
 }
 
 }  // namespace kv::api

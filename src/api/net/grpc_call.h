@@ -66,6 +66,7 @@ class GrpcCall : public Http2Stream, protected Timer {
   const size_t max_response_bytes_;
   const bool gzip_in_;
   const bool gzip_out_;
+  const CallTimer timer_;
   bool counted_ = false;
 
   friend Result<Http2Stream*> open_grpc_call(const std::shared_ptr<ServerCore>&, Http2Session&, RequestHead&);
