@@ -109,7 +109,8 @@ class Member {
   // For streams that ask for a leader (CallContext::has_leader): tells when there has been none for a while.
   virtual Leaderless& leaderless() = 0;
   virtual std::string cluster_version() const = 0;
-  // Ok when it would answer a linearizable read now: asks a quorum, unless `serializable`.
+  // Ok when it would answer a linearizable read now, for which it asks a quorum; with `serializable`, when it has read
+  // from its own state, whether or not there is a leader.
   virtual void check_health(bool serializable, std::function<void(Status)> done) = 0;
   // The cluster's alarms as this member knows them.
   virtual std::vector<etcdserverpb::AlarmMember> alarms() const = 0;

@@ -30,8 +30,16 @@ void LocalMember::move_leader(CallPtr, std::unique_ptr<MoveLeaderRequest> reques
 }
 
 void LocalMember::check_health(bool serializable, std::function<void(Status)> done) {
+  if (serializable) {
+    RangeRequest request;
+    request.set_key(std::string(1, '\0'));
+    request.set_range_end(std::string(1, '\0'));
+    request.set_limit(1);
+    request.set_keys_only(true);
+    RangeResponse response;
+    return done(store_->range(request, &response));
+  }
   if (leader() == 0) return done(errors::no_leader());
-  if (serializable) return done(Status());
   Engine::ReadReady ready = [done](const Status& status) { done(status); };
   if (const Status refused = engine_->read(ready); !refused.ok()) done(refused);
 }

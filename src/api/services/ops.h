@@ -1,4 +1,5 @@
-// What operators and their tools ask by plain HTTP: GET /version, /health, /metrics.
+// What operators and their tools ask by plain HTTP: GET /version, /metrics, and how well the
+// member is (health_checks.h).
 #pragma once
 
 #include <vector>
