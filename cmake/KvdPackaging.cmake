@@ -1,6 +1,8 @@
 # `cmake --install` and the .deb (`cpack -G DEB` in the build folder). Only what exists is installed, so that a tree
 # without the daemon still configures.
 include(GNUInstallDirs)
+# The package needs the two programs, not the tests: whoever makes it has built what it wants in it.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY TRUE)
 
 foreach(program kvd kvctl)
   if(TARGET ${program})
@@ -9,7 +11,9 @@ foreach(program kvd kvctl)
 endforeach()
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/examples ${CMAKE_SOURCE_DIR}/deploy DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# Installed and not enabled: a member begins to serve when its owner says so.
+install(FILES ${CMAKE_SOURCE_DIR}/deploy/kvd.service DESTINATION lib/systemd/system)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME kvd)
