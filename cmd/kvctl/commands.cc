@@ -4,6 +4,8 @@
 #include <ostream>
 #include <utility>
 
+#include "kvctl/completion.h"
+
 namespace kv::kvctl {
 namespace {
 
@@ -70,6 +72,8 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
   add_defrag_command(root, context);
   add_guard_commands(root, context);
   add_check_commands(root, context);
+  add_mirror_command(root, context);
+  add_completion_command(root, context);
   add_utility_commands(root, context);
 
   const auto ended = [&](const Exit& exit) {
@@ -80,6 +84,11 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
     }
     return exit.code;
   };
+  // What a shell asks when Tab is pressed: the words so far are not ours to read as flags.
+  if (!args.empty() && args[0] == "__complete") {
+    print_candidates(complete(root, {args.begin() + 1, args.end()}), context.out);
+    return ended({});
+  }
   ReadCommandLine read = read_command_line(root, args);
   if (read.error) return ended(*read.error);
   const Command& command = read.line.command();

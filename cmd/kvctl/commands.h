@@ -17,7 +17,9 @@ void add_check_commands(Command& root, Context& context);        // check perf, 
 void add_member_commands(Command& root, Context& context);       // member list
 void add_snapshot_commands(Command& root, Context& context);     // snapshot save, status, restore; hashkv
 void add_defrag_command(Command& root, Context& context);
-void add_utility_commands(Command& root, Context& context);  // version options help
+void add_mirror_command(Command& root, Context& context);      // make-mirror
+void add_completion_command(Command& root, Context& context);  // completion bash, fish, zsh
+void add_utility_commands(Command& root, Context& context);    // version options help
 
 // The endpoints to ask: those of the flags, or with `cluster` every client URL of the cluster's members.
 std::variant<std::vector<std::string>, Exit> endpoints_to_ask(const Context& context, bool cluster);
