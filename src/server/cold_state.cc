@@ -97,7 +97,7 @@ Result<std::unique_ptr<ColdState>> ColdState::open(const std::string& data_dir) 
   auto opened = store::Store::open(store_options(copy));
   if (!opened.ok()) return opened.status();
   cold->state_ = *std::move(opened);
-  KV_RETURN_IF_ERROR(cold->replay());
+  KV_RETURN_IF_ERROR(cold->replay(bootstrap.members_size() == 1));
   return cold;
 }
 
@@ -123,15 +123,16 @@ Status ColdState::copy_state(const std::string& from, const std::string& to) {
   return {};
 }
 
-Status ColdState::replay() {
+Status ColdState::replay(bool began_alone) {
   // What a lone member's log holds is committed: it is its own quorum. Of several members one can't know by itself
   // beyond what it has been told.
-  raft::Index committed = std::min(log_->hard_state().commit, log_->last_index());
+  bool alone = began_alone;
   if (const auto bytes = state_->record(kConfigurationRecord)) {
     const auto configuration = decode_configuration(*bytes);
     if (!configuration) return {Code::kDataLoss, "the record of the cluster's configuration is damaged"};
-    if (configuration->voters.size() == 1 && !configuration->joint()) committed = log_->last_index();
+    alone = configuration->voters.size() == 1 && !configuration->joint();
   }
+  const raft::Index committed = alone ? log_->last_index() : std::min(log_->hard_state().commit, log_->last_index());
   PendingCalls nobody(1, 1, 0);
   std::atomic<uint64_t> term{0};
   Applier applier(*state_, nobody, 0, cluster_id_, term);

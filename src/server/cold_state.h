@@ -1,8 +1,8 @@
 // The state of a member that does not run, brought up to what its log says: the state itself is behind by what was in
 // memory when the process died.
 //
-// Works on a copy (hard links) beside the state, so that the member's own files stay as they are. Holds the member's log
-// meanwhile, so that nobody starts it.
+// Works on a copy (hard links) beside the state, so that the member's own files stay as they are. Holds the member's
+// log meanwhile, so that nobody starts it.
 #pragma once
 
 #include <memory>
@@ -35,7 +35,8 @@ class ColdState {
  private:
   ColdState() = default;
   Status copy_state(const std::string& from, const std::string& to);
-  Status replay();
+  // `began_alone`: what the configuration was where the state has none yet, since nothing of it was flushed.
+  Status replay(bool began_alone);
 
   std::string workplace_;
   std::unique_ptr<raft::LogStore> log_;
@@ -45,8 +46,8 @@ class ColdState {
 };
 
 // A hash of the key space in `path`, a backup or the data directory of a member that does not run: the same as
-// Maintenance.HashKV tells of a member with this state. `revision` 0: the newest. A backup is unpacked beside itself for
-// that, in `path`.unpacked, which is removed again.
+// Maintenance.HashKV tells of a member with this state. `revision` 0: the newest. A backup is unpacked beside itself
+// for that, in `path`.unpacked, which is removed again.
 Result<store::HashResult> hash_offline(const std::string& path, int64_t revision);
 
 // Store::defragment() on the data directory of a member that does not run.
