@@ -135,6 +135,7 @@ class Images:
 class Cluster:
     def __init__(self, tool, project, source, environment):
         self.project = project
+        self.containers = {}
         self.network = f"{project}_default"
         self.base = [*tool, "-p", project, "-f", str(source / "deploy" / "docker-compose.yml")]
         self.environment = {**os.environ, **environment, "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
@@ -143,9 +144,12 @@ class Cluster:
         return run([*self.base, *args], timeout=timeout, check=check, env=self.environment)
 
     def container(self, member):
+        if member in self.containers:  # it stays the same over stops and restarts; to ask costs seconds
+            return self.containers[member]
         names = self.compose("ps", "-q", member).split()
         if len(names) != 1:
             raise Failure(f"{member} has containers {names}")
+        self.containers[member] = names[0]
         return names[0]
 
     def kvctl(self, member, *args, check=True, timeout=30):
