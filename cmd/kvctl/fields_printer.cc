@@ -13,7 +13,9 @@ class FieldsPrinter final : public Printer {
  public:
   FieldsPrinter(bool hex, std::ostream& out) : hex_(hex), out_(out) {}
 
-  bool can_print(Printed kind) const override { return kind != Printed::kOperations; }
+  bool can_print(Printed kind) const override {
+    return kind != Printed::kOperations && kind != Printed::kMemberChanges;
+  }
   bool shows_count() const override { return true; }
 
   void get(const client::GetResponse& response) override {
@@ -82,6 +84,8 @@ class FieldsPrinter final : public Printer {
       out_ << '\n';
     }
   }
+  void member_add(const client::MemberAddResponse&) override { refuse(); }
+  void member_change(uint64_t, std::string_view, const client::MemberListResponse&) override { refuse(); }
   void health(const std::vector<EndpointHealth>& endpoints) override {
     for (const auto& e : endpoints) {
       quoted("Endpoint", e.endpoint);

@@ -72,7 +72,7 @@ std::variant<std::unique_ptr<Printer>, Exit> Context::printer_for(Printed kind) 
   if (std::holds_alternative<Exit>(made) || std::get<0>(made)->can_print(kind)) return made;
   return bad_feature(globals.write_out + " not supported as output format",
                      kind == Printed::kSnapshots         ? "Backups are printed as simple, fields, json or table."
-                     : kind == Printed::kOperations      ? "This is printed as simple, json or protobuf."
+                     : kind == Printed::kOperations || kind == Printed::kMemberChanges ? "This is printed as simple, json or protobuf."
                      : kind == Printed::kEndpoints       ? "Endpoints are printed as simple, fields, json or table."
                      : kind == Printed::kLeaseRevocation ? "This is printed as simple, fields or json."
                                                          : "This is printed as simple, fields, json or protobuf.");

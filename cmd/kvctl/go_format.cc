@@ -202,6 +202,21 @@ Parsed<int64_t> go_parse_int(std::string_view text, int base) {
   return {static_cast<int64_t>(negative ? ~value + 1 : value), {}};
 }
 
+Parsed<uint64_t> go_parse_hex(std::string_view text) {
+  const auto fail = [&](std::string_view why) { return Parsed<uint64_t>{0, parse_error("ParseUint", text, why)}; };
+  if (text.empty()) return fail("invalid syntax");
+  uint64_t value = 0;
+  bool too_large = false;
+  for (const char c : text) {
+    const int d = digit(c);
+    if (d >= 16) return fail("invalid syntax");
+    too_large = too_large || value >> 60 != 0;
+    value = value << 4 | static_cast<uint64_t>(d);
+  }
+  if (too_large) return fail("value out of range");
+  return {value, {}};
+}
+
 Parsed<bool> go_parse_bool(std::string_view text) {
   for (const std::string_view yes : {"1", "t", "T", "TRUE", "true", "True"}) {
     if (text == yes) return {true, {}};

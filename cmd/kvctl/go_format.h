@@ -29,6 +29,9 @@ std::optional<std::string> go_unquote(std::string_view quoted);
 // strconv.ParseInt(text, base, 64); base 0 takes the base from 0x, 0o, 0b or 0.
 Parsed<int64_t> go_parse_int(std::string_view text, int base);
 
+// strconv.ParseUint(text, 16, 64).
+Parsed<uint64_t> go_parse_hex(std::string_view text);
+
 // strconv.ParseBool.
 Parsed<bool> go_parse_bool(std::string_view text);
 

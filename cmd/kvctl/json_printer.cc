@@ -211,15 +211,27 @@ std::string json(const client::MemberListResponse& from) {
   return std::move(o).done();
 }
 
-// --hex changes ids here and nowhere else in this format.
-std::string json_hex(const client::MemberListResponse& from) {
+std::string header_hex(const client::ResponseHeader& from) {
   Object h;
-  h.raw("cluster_id", '"' + hex(from.header.cluster_id) + '"');
-  h.raw("member_id", '"' + hex(from.header.member_id) + '"');
-  h.number("revision", from.header.revision);
-  h.number("raft_term", from.header.raft_term);
+  h.raw("cluster_id", '"' + hex(from.cluster_id) + '"');
+  h.raw("member_id", '"' + hex(from.member_id) + '"');
+  h.number("revision", from.revision);
+  h.number("raft_term", from.raft_term);
+  return std::move(h).done();
+}
+
+std::string added(const client::MemberAddResponse& from, bool with_hex) {
   Object o;
-  o.raw("header", std::move(h).done());
+  o.optional("header", with_hex ? header_hex(from.header) : header(from.header));
+  o.raw("member", member(from.member, with_hex));
+  o.list("members", from.members, [&](const auto& m) { return member(m, with_hex); });
+  return std::move(o).done();
+}
+
+// --hex changes the ids of members here and nowhere else in this format.
+std::string json_hex(const client::MemberListResponse& from) {
+  Object o;
+  o.raw("header", header_hex(from.header));
   o.raw("members", Object::array(from.members, [](const auto& m) { return member(m, true); }));
   return std::move(o).done();
 }
@@ -309,6 +321,10 @@ class JsonPrinter final : public Printer {
   void lease_list(const client::LeaseListResponse& response) override { out_ << json(response) << '\n'; }
   void members(const client::MemberListResponse& response) override {
     out_ << (hex_ ? json_hex(response) : json(response)) << '\n';
+  }
+  void member_add(const client::MemberAddResponse& response) override { out_ << added(response, hex_) << '\n'; }
+  void member_change(uint64_t, std::string_view, const client::MemberListResponse& response) override {
+    members(response);
   }
   void health(const std::vector<EndpointHealth>& endpoints) override { list(endpoints, endpoint_health); }
   void status(const std::vector<EndpointStatus>& endpoints) override {

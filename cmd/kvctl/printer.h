@@ -19,6 +19,7 @@ enum class Printed : uint8_t {
   kLeases,
   kLeaseRevocation,
   kMembers,
+  kMemberChanges,
   kEndpoints,
   kSnapshots,
   kAlarms,
@@ -89,6 +90,11 @@ class Printer {
   // lease keep-alive's last line, where a format has one.
   virtual void lease_over(int64_t) {}
   virtual void members(const client::MemberListResponse& response) = 0;
+  virtual void member_add(const client::MemberAddResponse& response) = 0;
+  // `done`: "removed from", "updated in" or "promoted in".
+  virtual void member_change(uint64_t id, std::string_view done, const client::MemberListResponse& response) = 0;
+  // etcdctl's simple format goes on with how the added member is to be started.
+  virtual bool tells_environment() const { return false; }
   virtual void health(const std::vector<EndpointHealth>& endpoints) = 0;
   virtual void status(const std::vector<EndpointStatus>& endpoints) = 0;
   virtual void hash_kv(const std::vector<EndpointHash>& endpoints) = 0;

@@ -32,6 +32,10 @@ class ProtobufPrinter final : public Printer {
   void lease_time_to_live(const client::LeaseTimeToLiveResponse& response, bool) override { print(response.header); }
   void lease_list(const client::LeaseListResponse& response) override { print(response.header); }
   void members(const client::MemberListResponse& response) override { print(response); }
+  void member_add(const client::MemberAddResponse& response) override { print(response); }
+  void member_change(uint64_t, std::string_view, const client::MemberListResponse& response) override {
+    print(response);
+  }
   void health(const std::vector<EndpointHealth>&) override { refuse(); }
   void status(const std::vector<EndpointStatus>&) override { refuse(); }
   void hash_kv(const std::vector<EndpointHash>&) override { refuse(); }

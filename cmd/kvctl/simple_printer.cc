@@ -68,6 +68,15 @@ class SimplePrinter final : public Printer {
   }
   void lease_over(int64_t id) override { out_ << "lease " << hex16(id) << " expired or revoked.\n"; }
   void members(const client::MemberListResponse& response) override { lines(member_rows(response)); }
+  void member_add(const client::MemberAddResponse& response) override {
+    out_ << "Member " << padded_hex(response.member.id) << " added"
+         << (response.member.is_learner ? " as learner " : " ") << "to cluster "
+         << padded_hex(response.header.cluster_id) << '\n';
+  }
+  void member_change(uint64_t id, std::string_view done, const client::MemberListResponse& response) override {
+    out_ << "Member " << padded_hex(id) << ' ' << done << " cluster " << padded_hex(response.header.cluster_id) << '\n';
+  }
+  bool tells_environment() const override { return true; }
   void health(const std::vector<EndpointHealth>& endpoints) override {
     for (const auto& e : endpoints) {
       if (e.error.empty()) {
@@ -100,6 +109,11 @@ class SimplePrinter final : public Printer {
   void key_value(const client::KeyValue& kv) {
     if (!value_only_) out_ << (hex_ ? hex_escaped(kv.key) : kv.key) << '\n';
     out_ << (hex_ ? hex_escaped(kv.value) : kv.value) << '\n';
+  }
+  // %16x
+  static std::string padded_hex(uint64_t id) {
+    const std::string digits = hex(id);
+    return std::string(digits.size() < 16 ? 16 - digits.size() : 0, ' ') + digits;
   }
   void lines(const Rows& table) {
     for (const auto& row : table.rows) out_ << join(row, ", ") << '\n';

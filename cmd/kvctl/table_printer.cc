@@ -25,6 +25,8 @@ class TablePrinter final : public Printer {
   void lease_time_to_live(const client::LeaseTimeToLiveResponse&, bool) override { refuse(); }
   void lease_list(const client::LeaseListResponse&) override { refuse(); }
   void members(const client::MemberListResponse& response) override { out_ << boxed(member_rows(response)); }
+  void member_add(const client::MemberAddResponse&) override { refuse(); }
+  void member_change(uint64_t, std::string_view, const client::MemberListResponse&) override { refuse(); }
   void health(const std::vector<EndpointHealth>& endpoints) override { out_ << boxed(health_rows(endpoints)); }
   void status(const std::vector<EndpointStatus>& endpoints) override { out_ << boxed(status_rows(endpoints)); }
   void hash_kv(const std::vector<EndpointHash>& endpoints) override { out_ << boxed(hash_rows(endpoints)); }

@@ -33,6 +33,9 @@ struct Flags {
   int64_t heartbeat_interval = 100;
   int64_t election_timeout = 1000;
   bool pre_vote = true;
+  bool strict_reconfig_check = true;
+  uint64_t max_learners = 1;
+  bool force_new_cluster = false;
   bool lease_checkpoint = true;
   uint64_t max_request_bytes = 1536 * 1024;
   uint64_t max_txn_ops = 128;
@@ -118,9 +121,16 @@ void declare(CLI::App& app, Flags& f) {
 
   add("Cluster", "initial-advertise-peer-urls", f.initial_advertise_peer_urls,
       "how the other members reach it; else --listen-peer-urls");
-  add("Cluster", "initial-cluster", f.initial_cluster, "NAME=URL,... of every first member; else this one alone");
+  add("Cluster", "initial-cluster", f.initial_cluster,
+      "NAME=URL,... of every member at its start; else this one alone");
   add("Cluster", "initial-cluster-token", f.initial_cluster_token, "keeps clusters apart that have the same URLs");
-  add("Cluster", "initial-cluster-state", f.initial_cluster_state, "new or existing");
+  add("Cluster", "initial-cluster-state", f.initial_cluster_state,
+      "new, or existing: join the cluster that was told of this member");
+  add_bool("Cluster", "strict-reconfig-check", f.strict_reconfig_check,
+           "refuse changes of members that would cost the quorum; on unless false");
+  add("Cluster", "max-learners", f.max_learners, "learners at a time");
+  add_bool("Cluster", "force-new-cluster", f.force_new_cluster,
+           "make a cluster of this member alone from its data; ALL OTHERS ARE REMOVED");
   add("Cluster", "heartbeat-interval", f.heartbeat_interval, "milliseconds between a leader's heartbeats");
   add("Cluster", "election-timeout", f.election_timeout, "milliseconds of silence before an election");
   add_bool("Cluster", "pre-vote", f.pre_vote, "ask whether an election can be won first; on unless false");
@@ -412,6 +422,8 @@ Status to_config(const CLI::App& app, const Flags& f, Config* config) {
   if (f.initial_cluster_state != "new" && f.initial_cluster_state != "existing")
     return invalid("--initial-cluster-state must be new or existing, not \"" + f.initial_cluster_state + "\"");
   m.must_exist = f.initial_cluster_state == "existing";
+  m.reconfiguration = {.strict = f.strict_reconfig_check, .max_learners = f.max_learners};
+  m.force_new_cluster = f.force_new_cluster;
 
   if (f.heartbeat_interval < 10 || f.heartbeat_interval > 10000)
     return invalid("--heartbeat-interval must be from 10 to 10000 ms");

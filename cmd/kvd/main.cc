@@ -17,9 +17,14 @@ namespace {
 constexpr int64_t kDrainMs = 300;     // calls in flight may end
 constexpr int64_t kHandOverMs = 500;  // leadership may move
 
+// The member was removed from its cluster: to start it again is of no use. A service manager can be told so.
+constexpr int kExitRemoved = 3;
+
+int exit_code(const kv::Status& status) { return status.code() == kv::Code::kFailedPrecondition ? kExitRemoved : 1; }
+
 int complain(const kv::Status& status) {
   std::fprintf(stderr, "kvd: %s\n", status.text().c_str());
-  return 1;
+  return exit_code(status);
 }
 
 sigset_t stop_signals() {
@@ -82,11 +87,11 @@ int run(kvd::Config config, char* const* argv) {
   }
 
   // A disk that failed, or damaged state: whatever is done from here on can't be trusted, so nothing is done. Only a
-  // disk that is full may have room again.
+  // disk that is full may have room again. A member that was removed ends as well: it has answered and is on nobody's mind.
   const auto end = [argv](const kv::Status& status) {
     std::fprintf(stderr, "kvd: stopped: %s\n", status.text().c_str());
     if (status.code() == kv::Code::kResourceExhausted) kvd::begin_anew(argv);
-    std::_Exit(1);
+    std::_Exit(exit_code(status));
   };
   auto member = kv::server::Member::start(config.member, end);
   if (!member.ok() && member.status().code() == kv::Code::kResourceExhausted) end(member.status());

@@ -123,6 +123,50 @@ Result<MemberListResponse> Client::member_list(const MemberListOptions& options,
   return from_proto(std::move(response));
 }
 
+Result<MemberAddResponse> Client::member_add(const std::vector<std::string>& peer_urls, bool learner,
+                                             const CallOptions& call) {
+  pb::MemberAddRequest request;
+  for (const std::string& url : peer_urls) request.add_peerurls(url);
+  request.set_islearner(learner);
+  pb::MemberAddResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.cluster->MemberAdd(&context, request, &response);
+  }));
+  return from_proto(std::move(response));
+}
+
+Result<MemberListResponse> Client::member_remove(uint64_t id, const CallOptions& call) {
+  pb::MemberRemoveRequest request;
+  request.set_id(id);
+  pb::MemberRemoveResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.cluster->MemberRemove(&context, request, &response);
+  }));
+  return from_proto(std::move(response));
+}
+
+Result<MemberListResponse> Client::member_update(uint64_t id, const std::vector<std::string>& peer_urls,
+                                                 const CallOptions& call) {
+  pb::MemberUpdateRequest request;
+  request.set_id(id);
+  for (const std::string& url : peer_urls) request.add_peerurls(url);
+  pb::MemberUpdateResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.cluster->MemberUpdate(&context, request, &response);
+  }));
+  return from_proto(std::move(response));
+}
+
+Result<MemberListResponse> Client::member_promote(uint64_t id, const CallOptions& call) {
+  pb::MemberPromoteRequest request;
+  request.set_id(id);
+  pb::MemberPromoteResponse response;
+  KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
+    return e.cluster->MemberPromote(&context, request, &response);
+  }));
+  return from_proto(std::move(response));
+}
+
 Result<AlarmListResponse> Client::alarm_list(const CallOptions& call) {
   pb::AlarmRequest request;
   request.set_action(pb::AlarmRequest::GET);

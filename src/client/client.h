@@ -96,6 +96,13 @@ class Client {
   Result<CompactResponse> compact(int64_t revision, const CompactOptions& options = {}, const CallOptions& call = {});
 
   Result<MemberListResponse> member_list(const MemberListOptions& options = {}, const CallOptions& call = {});
+  // Changes of members are sent once, as writes are. A learner receives everything and does not vote, until promoted.
+  Result<MemberAddResponse> member_add(const std::vector<std::string>& peer_urls, bool learner = false,
+                                       const CallOptions& call = {});
+  Result<MemberListResponse> member_remove(uint64_t id, const CallOptions& call = {});
+  Result<MemberListResponse> member_update(uint64_t id, const std::vector<std::string>& peer_urls,
+                                           const CallOptions& call = {});
+  Result<MemberListResponse> member_promote(uint64_t id, const CallOptions& call = {});
   Result<AlarmListResponse> alarm_list(const CallOptions& call = {});
   // Ends an alarm, and answers with it if there was one. With no member and no type, it ends all that are listed, one
   // by one, as etcd's clients do; there is then no header.

@@ -93,6 +93,29 @@ std::vector<std::string> strings(const google::protobuf::RepeatedPtrField<std::s
   return {from.begin(), from.end()};
 }
 
+Member member_of(const pb::Member& from) {
+  return {from.id(), from.name(), strings(from.peerurls()), strings(from.clienturls()), from.islearner()};
+}
+
+std::vector<Member> members_of(const google::protobuf::RepeatedPtrField<pb::Member>& from) {
+  std::vector<Member> to;
+  for (const auto& m : from) to.push_back(member_of(m));
+  return to;
+}
+
+template <typename Response>
+MemberListResponse member_list(const Response& from) {
+  return {header_of(from.header()), members_of(from.members())};
+}
+
+void set_member(const Member& from, pb::Member* to) {
+  to->set_id(from.id);
+  to->set_name(from.name);
+  for (const auto& url : from.peer_urls) to->add_peerurls(url);
+  for (const auto& url : from.client_urls) to->add_clienturls(url);
+  to->set_islearner(from.is_learner);
+}
+
 }  // namespace
 
 pb::RangeRequest to_proto(std::string_view key, const GetOptions& options) {
@@ -195,12 +218,13 @@ HashKvResponse from_proto(pb::HashKVResponse&& from) {
   return {header_of(from.header()), from.hash(), from.compact_revision(), from.hash_revision()};
 }
 
-MemberListResponse from_proto(pb::MemberListResponse&& from) {
-  MemberListResponse to{header_of(from.header()), {}};
-  for (const auto& m : from.members()) {
-    to.members.push_back({m.id(), m.name(), strings(m.peerurls()), strings(m.clienturls()), m.islearner()});
-  }
-  return to;
+MemberListResponse from_proto(pb::MemberListResponse&& from) { return member_list(from); }
+MemberListResponse from_proto(pb::MemberRemoveResponse&& from) { return member_list(from); }
+MemberListResponse from_proto(pb::MemberUpdateResponse&& from) { return member_list(from); }
+MemberListResponse from_proto(pb::MemberPromoteResponse&& from) { return member_list(from); }
+
+MemberAddResponse from_proto(pb::MemberAddResponse&& from) {
+  return {header_of(from.header()), member_of(from.member()), members_of(from.members())};
 }
 
 AlarmListResponse from_proto(pb::AlarmResponse&& from) {
@@ -306,14 +330,15 @@ pb::TxnResponse to_proto(const TxnResponse& from) {
 pb::MemberListResponse to_proto(const MemberListResponse& from) {
   pb::MemberListResponse to;
   set_header(from.header, to);
-  for (const auto& m : from.members) {
-    auto* out = to.add_members();
-    out->set_id(m.id);
-    out->set_name(m.name);
-    for (const auto& url : m.peer_urls) out->add_peerurls(url);
-    for (const auto& url : m.client_urls) out->add_clienturls(url);
-    out->set_islearner(m.is_learner);
-  }
+  for (const auto& m : from.members) set_member(m, to.add_members());
+  return to;
+}
+
+pb::MemberAddResponse to_proto(const MemberAddResponse& from) {
+  pb::MemberAddResponse to;
+  set_header(from.header, to);
+  set_member(from.member, to.mutable_member());
+  for (const auto& m : from.members) set_member(m, to.add_members());
   return to;
 }
 

@@ -22,6 +22,10 @@ CompactResponse from_proto(etcdserverpb::CompactionResponse&& from);
 MemberStatus from_proto(etcdserverpb::StatusResponse&& from);
 HashKvResponse from_proto(etcdserverpb::HashKVResponse&& from);
 MemberListResponse from_proto(etcdserverpb::MemberListResponse&& from);
+MemberListResponse from_proto(etcdserverpb::MemberRemoveResponse&& from);
+MemberListResponse from_proto(etcdserverpb::MemberUpdateResponse&& from);
+MemberListResponse from_proto(etcdserverpb::MemberPromoteResponse&& from);
+MemberAddResponse from_proto(etcdserverpb::MemberAddResponse&& from);
 AlarmListResponse from_proto(etcdserverpb::AlarmResponse&& from);
 ResponseHeader from_proto(const etcdserverpb::ResponseHeader& from);
 WatchResponse from_proto(etcdserverpb::WatchResponse&& from);  // header and events
@@ -39,6 +43,7 @@ etcdserverpb::MemberListResponse to_proto(const MemberListResponse& from);
 etcdserverpb::AlarmResponse to_proto(const AlarmListResponse& from);
 etcdserverpb::MoveLeaderResponse to_proto(const MoveLeaderResponse& from);
 etcdserverpb::DowngradeResponse to_proto(const DowngradeResponse& from);
+etcdserverpb::MemberAddResponse to_proto(const MemberAddResponse& from);
 etcdserverpb::ResponseHeader to_proto(const ResponseHeader& from);
 etcdserverpb::WatchResponse to_proto(const WatchResponse& from);
 

@@ -164,8 +164,15 @@ struct MemberListOptions {
   bool serializable = false;
 };
 
+// Also what removing, promoting and updating a member answers: who takes part afterwards.
 struct MemberListResponse {
   ResponseHeader header{};
+  std::vector<Member> members{};
+};
+
+struct MemberAddResponse {
+  ResponseHeader header{};
+  Member member{};  // the new one
   std::vector<Member> members{};
 };
 

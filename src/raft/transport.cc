@@ -82,7 +82,8 @@ class AsioTransport final : public Transport, public Inbound::Host {
         lookup_(io_),
         context_{io_,     options_,        draw(),          join_urls(options_.advertise_urls),
                  lookup_, on_unreachable_, on_stream_lost_, payloads_,
-                 random_} {}
+                 random_},
+        removed_(options_.removed.begin(), options_.removed.end()) {}
 
   ~AsioTransport() override {
     KV_CHECK(std::this_thread::get_id() != thread_.get_id(), "a transport can't be destroyed by its own callback");
@@ -350,6 +351,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
     if (stranger) {
       strangers_.remove(self);
       uint64_t suppressed = 0;
+      if (why.empty()) return;
       if (stranger_log_.allow(now_ms(), suppressed)) {
         log_warning("closed a connection to the peer port",
                     {{"address", connection.address()}, {"why", why}, {"suppressed", suppressed}});

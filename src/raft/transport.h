@@ -68,6 +68,13 @@ class Transport {
     int64_t reconnect_max_ms = 2000;
     int64_t idle_timeout_ms = 10000;  // pings keep a healthy stream from idling
     size_t max_strangers = 64;        // connections that have not said hello yet; the oldest goes first
+    // Answers a stranger's `GET path` in HTTP/1.1 on the peer port with a whole response; the connection is closed
+    // after it. How a member that has no id yet, or a person, asks who takes part. Must not block. Null: such a
+    // stranger is turned away.
+    std::function<std::string(std::string_view path)> answer_http;
+    std::vector<NodeId> removed;  // as after remove_peer() of each
+    // That peer refused this member's hello because it was removed from the cluster. Again at every attempt.
+    std::function<void(NodeId by)> on_removed;
   };
 
   // Called on the transport's thread, in batches: everything that one read brought. Must not block for long.

@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kBufferBytes = 256 << 10;
 // A buffer that had to grow beyond this for one frame is given back when the frame is done.
 constexpr size_t kKeepBytes = 4 << 20;
+// No hello begins so.
+constexpr std::string_view kHttpGet = "GET ";
 
 }  // namespace
 
@@ -68,6 +70,10 @@ void Inbound::on_bytes() {
 }
 
 void Inbound::on_hello_bytes() {
+  if (host_.inbound_options().answer_http &&
+      kHttpGet.starts_with(std::string_view(buffer_.get(), end_).substr(0, kHttpGet.size()))) {
+    return on_http_bytes();
+  }
   const HelloRead read_back = read_hello({buffer_.get(), end_});
   switch (read_back.state) {
     case HelloRead::State::kIncomplete: return read();
@@ -76,6 +82,18 @@ void Inbound::on_hello_bytes() {
   }
   begin_ = read_back.size;
   answer_hello(read_back.hello);
+}
+
+// A request has a hello's room and a hello's time; of what it says only the path counts.
+void Inbound::on_http_bytes() {
+  const std::string_view bytes(buffer_.get(), end_);
+  if (bytes.find("\r\n\r\n") == std::string_view::npos) {
+    if (end_ < capacity_) return read();
+    return fail("its HTTP request is too long");
+  }
+  const std::string_view target = bytes.substr(kHttpGet.size());
+  output_ = host_.inbound_options().answer_http(target.substr(0, target.find_first_of(" ?\r\n")));
+  socket_.write_all(asio::buffer(output_), [self = shared_from_this()](const error_code&, size_t) { self->fail(""); });
 }
 
 void Inbound::answer_hello(const Hello& hello) {

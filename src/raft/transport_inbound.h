@@ -27,7 +27,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
     virtual void deliver(Inbound& connection, std::vector<Message>&& messages, uint64_t bytes) = 0;
     // False: the bytes make no sense.
     virtual bool deliver_payload(Inbound& connection, std::string_view payload) = 0;
-    // The connection is closed; `stranger` when it never said a good hello.
+    // The connection is closed; `stranger` when it never said a good hello. `why` is empty when nothing was wrong.
     virtual void closed(Inbound& connection, bool stranger, std::string_view why) = 0;
   };
 
@@ -52,6 +52,7 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   void read();
   void on_bytes();
   void on_hello_bytes();
+  void on_http_bytes();
   void on_frames();
   void make_room(size_t frame_bytes);
   void answer_hello(const Hello& hello);

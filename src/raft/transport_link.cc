@@ -150,6 +150,10 @@ void PeerLink::read_reply(size_t have) {
                       std::string ids = "; it is member " + hex_id(reply->sender.value()) + " of cluster " +
                                         hex_id(reply->cluster_id) + ", this is member " + hex_id(options.id.value()) +
                                         " of cluster " + hex_id(options.cluster_id);
+                      if (reply->welcome == Welcome::kRemovedSender && reply->cluster_id == options.cluster_id &&
+                          reply->sender == self->id_ && options.on_removed) {
+                        options.on_removed(self->id_);
+                      }
                       if (reply->welcome != Welcome::kAccepted) {
                         return self->fail("refused: " + std::string(welcome_text(reply->welcome)) + ids);
                       }

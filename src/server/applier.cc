@@ -5,7 +5,9 @@
 
 #include "base/log.h"
 #include "kvdpb/command.pb.h"
+#include "kvdpb/peer.pb.h"
 #include "server/command_rights.h"
+#include "server/errors.h"
 #include "server/membership.h"
 #include "store/auth_changes.h"
 #include "store/auth_errors.h"
@@ -31,16 +33,21 @@ bool parse(const std::string& bytes, kvdpb::Batch* out) {
   return out->ParseFromCodedStream(&in) && in.ConsumedEntireMessage();
 }
 
-void apply_member_attributes(const store::Store& store, const kvdpb::MemberAttributes& attributes,
-                             store::ApplyBatch& batch) {
-  const std::string name = member_record(attributes.id());
-  const auto bytes = store.record(name);
-  etcdserverpb::Member member;
+void apply_member_attributes(const kvdpb::MemberAttributes& attributes, MemberRecords& members) {
+  auto member = members.find(attributes.id());
   // A member that was removed in the meantime stays removed.
-  if (!bytes || !member.ParseFromString(*bytes)) return;
-  member.set_name(attributes.name());
-  *member.mutable_clienturls() = attributes.client_urls();
-  batch.put_record(name, member.SerializeAsString());
+  if (!member) return;
+  member->set_name(attributes.name());
+  *member->mutable_clienturls() = attributes.client_urls();
+  members.put(*member);
+}
+
+Status apply_member_update(const etcdserverpb::MemberUpdateRequest& request, MemberRecords& members) {
+  auto member = members.find(request.id());
+  if (!member) return errors::member_not_found();
+  *member->mutable_peerurls() = request.peerurls();
+  members.put(*member);
+  return {};
 }
 
 void note(LeaseNews* news, LeaseEvent::Kind kind, const store::Lease& lease) { news->events.push_back({kind, lease}); }
@@ -79,18 +86,20 @@ void apply_lease_checkpoints(const kvdpb::LeaseCheckpoints& checkpoints, raft::T
   news->resolved = checkpoints.number();
 }
 
-void apply_configuration(const raft::Configuration& configuration, const raft::Entry& entry, store::ApplyBatch& batch) {
-  batch.put_record(kConfigurationRecord, encode(configuration));
-  const auto change = raft::decode_config_change(*entry.data);
+// Returns what the change carries besides raft's own part.
+kvdpb::MemberChange apply_configuration(const CommittedEntry& e, MemberRecords& members) {
+  members.set_configuration(*e.configuration);
+  const auto change = raft::decode_config_change(*e.entry.data);
   kvdpb::MemberChange context;
-  if (!change || !context.ParseFromString(change->context)) return;
+  if (!change || !context.ParseFromString(change->context)) return {};
   for (const raft::SingleChange& single : change->changes) {
     if (single.type == raft::ChangeType::kRemove) {
-      batch.delete_record(member_record(single.node.value()));
+      members.remove(single.node.value());
     } else if (context.member().id() == single.node.value()) {
-      batch.put_record(member_record(single.node.value()), context.member().SerializeAsString());
+      members.put(context.member());
     }
   }
+  return context;
 }
 
 // Who answers, for response headers; the store has set their revision.
@@ -140,9 +149,9 @@ Status issue_token(const Command& command, const raft::Entry& entry, store::Appl
 }
 
 // `response` stays null when the command has none.
-Status apply_command(const store::Store& store, const Command& command, const raft::Entry& entry,
-                     store::ApplyBatch& batch, Arena& arena, const Header& header, Message** response, LeaseNews* news,
-                     Tokens* tokens, Alarms* alarms) {
+Status apply_command(const Command& command, const raft::Entry& entry, store::ApplyBatch& batch, MemberRecords& members,
+                     Arena& arena, const Header& header, Message** response, LeaseNews* news, Tokens* tokens,
+                     Alarms* alarms) {
   const raft::Term term = entry.term;
   if (alarms != nullptr) {
     if (Status refused = alarms->refuses(command); !refused.ok()) {
@@ -180,7 +189,10 @@ Status apply_command(const store::Store& store, const Command& command, const ra
       });
     case Command::kLeaseExpiry: apply_lease_expiry(command.lease_expiry(), term, batch, news); return {};
     case Command::kLeaseCheckpoints: apply_lease_checkpoints(command.lease_checkpoints(), term, batch, news); return {};
-    case Command::kMemberAttributes: apply_member_attributes(store, command.member_attributes(), batch); return {};
+    case Command::kMemberAttributes: apply_member_attributes(command.member_attributes(), members); return {};
+    case Command::kMemberUpdate:
+      *response = Arena::CreateMessage<kvdpb::MembershipResponse>(&arena);
+      return apply_member_update(command.member_update(), members);
     case Command::kClusterVersion:
       batch.put_record(kClusterVersionRecord, command.cluster_version().version());
       return {};
@@ -245,7 +257,8 @@ struct Applier::Answer {
 };
 
 Applier::Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
-                 const std::atomic<uint64_t>& term, LeaseObserver* leases, TokenObserver* tokens, Alarms* alarms)
+                 const std::atomic<uint64_t>& term, LeaseObserver* leases, TokenObserver* tokens, Alarms* alarms,
+                 MembershipObserver* members)
     : store_(store),
       calls_(calls),
       member_id_(member_id),
@@ -253,7 +266,8 @@ Applier::Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, u
       term_(term),
       leases_(leases),
       tokens_(tokens),
-      alarms_(alarms) {}
+      alarms_(alarms),
+      members_(members) {}
 
 Status Applier::apply(const std::vector<CommittedEntry>& entries) {
   const CommittedEntry* first = entries.data();
@@ -280,6 +294,8 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   const Header header{cluster_id_, member_id_, term_.load(std::memory_order_relaxed)};
   Arena arena;
   const auto batch = store_.begin();
+  MemberRecords member_records(store_, *batch);
+  std::vector<kvdpb::MembershipResponse*> membership;
   std::vector<uint64_t> numbers;
   std::vector<Answer> answers;
   LeaseNews news;
@@ -289,7 +305,12 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
     if (e->entry.term != news.term) news.resolved = 0;
     news.term = e->entry.term;
     if (e->configuration) {
-      apply_configuration(*e->configuration, e->entry, *batch);
+      const kvdpb::MemberChange change = apply_configuration(*e, member_records);
+      if (change.origin() != member_id_) continue;
+      membership.push_back(Arena::CreateMessage<kvdpb::MembershipResponse>(&arena));
+      *membership.back()->mutable_member() = change.member();
+      numbers.push_back(change.call());
+      answers.push_back({Status(), membership.back()});
       continue;
     }
     if (e->entry.type != raft::EntryType::kCommand) continue;
@@ -302,8 +323,10 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
                 "log entry " + to_string(e->entry.index) + " holds a command of a newer version: upgrade this member"};
       Message* response = nullptr;
       Status status =
-          apply_command(store_, command, e->entry, *batch, arena, header, &response, &news, &tokens, alarms_);
+          apply_command(command, e->entry, *batch, member_records, arena, header, &response, &news, &tokens, alarms_);
       if (command.origin() != member_id_) continue;
+      if (command.has_member_update() && status.ok())
+        membership.push_back(static_cast<kvdpb::MembershipResponse*>(response));
       numbers.push_back(command.call());
       answers.push_back({std::move(status), response});
     }
@@ -313,6 +336,9 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
   if (leases_ != nullptr) leases_->applied(news);
   if (tokens_ != nullptr)
     for (auto& [token, identity] : tokens) tokens_->assigned(token, std::move(identity));
+  if (members_ != nullptr && member_records.changed()) members_->members_changed();
+  for (kvdpb::MembershipResponse* response : membership)
+    for (etcdserverpb::Member& member : members(store_)) *response->add_members() = std::move(member);
   if (timer_ != nullptr) timer_->applied(began_ms, first, last);
 
   std::vector<Completion> completions = calls_.take(numbers);

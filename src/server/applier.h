@@ -57,13 +57,22 @@ class ApplyTimer {
   virtual void applied(int64_t began_ms, const CommittedEntry* first, const CommittedEntry* last) = 0;
 };
 
+// Told when the member list or raft's configuration has changed.
+class MembershipObserver {
+ public:
+  virtual ~MembershipObserver() = default;
+  // When the store shows it and before its calls are answered. On the thread that applies.
+  virtual void members_changed() = 0;
+};
+
+// Calls that change members complete with a kvdpb::MembershipResponse, whichever they are.
 class Applier {
  public:
   // All must outlive the applier. `term`: the member's current raft term, for response headers. `leases` and `tokens`
   // may be null, and `alarms`, which then refuse nothing.
   Applier(store::Store& store, PendingCalls& calls, uint64_t member_id, uint64_t cluster_id,
           const std::atomic<uint64_t>& term, LeaseObserver* leases = nullptr, TokenObserver* tokens = nullptr,
-          Alarms* alarms = nullptr);
+          Alarms* alarms = nullptr, MembershipObserver* members = nullptr);
 
   // Before the first apply(); may be null.
   void time_by(ApplyTimer* timer) { timer_ = timer; }
@@ -94,6 +103,7 @@ class Applier {
   LeaseObserver* const leases_;
   TokenObserver* const tokens_;
   Alarms* const alarms_;
+  MembershipObserver* const members_;
   ApplyTimer* timer_ = nullptr;
 };
 

@@ -1,9 +1,15 @@
 #include "server/bootstrap.h"
 
 #include "server/first_members.h"
+#include "server/join.h"
 #include "server/membership.h"
 
 namespace kv::server {
+namespace {
+
+constexpr int64_t kJoinPatienceMs = 5000;
+
+}  // namespace
 
 Result<kvdpb::Bootstrap> identify(raft::LogStore& log, const MemberOptions& options) {
   const auto known = log.get_meta(kBootstrapName);
@@ -17,11 +23,12 @@ Result<kvdpb::Bootstrap> identify(raft::LogStore& log, const MemberOptions& opti
   if (log.last_index()) {
     return Status(Code::kDataLoss, "the log has entries but no record of this member's identity");
   }
-  if (options.must_exist) {
-    return Status(Code::kInvalidArgument, "--initial-cluster-state is existing, but " + options.data_dir +
-                                              " holds no member: this version can't join a running cluster");
+  if (options.force_new_cluster) {
+    return Status(Code::kInvalidArgument,
+                  "--force-new-cluster needs a member's data, and " + options.data_dir + " has none");
   }
-  auto bootstrap = first_members(options);
+  auto bootstrap =
+      options.must_exist ? join_cluster(options, options.peer_tls, kJoinPatienceMs) : first_members(options);
   if (!bootstrap.ok()) return bootstrap.status();
   KV_RETURN_IF_ERROR(write_identity(log, *bootstrap));
   return bootstrap;
@@ -41,6 +48,8 @@ Result<raft::Configuration> prepare_state(store::Store& store, const raft::LogSt
     if (!configuration) return Status(Code::kDataLoss, "the record of the cluster's configuration is damaged");
     return *configuration;
   }
+  // Who joins has no configuration before it has the cluster's state (raft/core/core.h, InitialState).
+  if (bootstrap.members().empty()) return raft::Configuration();
   const FirstRecords first = first_records(bootstrap);
   const auto batch = store.begin();
   for (const auto& [name, value] : first.records) batch->put_record(name, value);

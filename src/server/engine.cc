@@ -23,6 +23,9 @@ using raft::Ready;
 // Messages from peers that may wait for the engine. Beyond it they are dropped, which raft allows.
 constexpr size_t kMaxWaitingMessageBytes = 256 << 20;
 
+// What followers forwarded and a leader that loses its leadership keeps for the next one. Beyond it they are dropped.
+constexpr size_t kMaxHeldBatchBytes = 64 << 20;
+
 size_t approximate_bytes(const Message& message) {
   size_t bytes = 128;
   if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
@@ -166,10 +169,20 @@ class Engine::Loop {
              applied.empty();
     }
   };
-  // A command that waits for a leader.
+  // A command that waits for a leader; or a batch of them that followers forwarded to this member when it was about to
+  // lose its leadership.
   struct Held {
-    std::string command;
+    std::string bytes;
     int64_t expires_ms = 0;
+    bool batch = false;
+
+    void append_to(std::string& joined) const {
+      if (batch) {
+        joined += bytes;
+      } else {
+        append_command(joined, bytes);
+      }
+    }
   };
 
   // True when the sleeping engine must be woken.
@@ -221,7 +234,7 @@ class Engine::Loop {
     for (Message& message : arrived.messages) step(std::move(message));
     for (auto& work : arrived.work) work(core_);
     const int64_t expires_ms = now_ms_ + options_.request_timeout_ms;
-    for (std::string& command : arrived.proposals) held_.push_back({std::move(command), expires_ms});
+    for (std::string& command : arrived.proposals) held_.push_back({std::move(command), expires_ms, /*batch=*/false});
     if (!arrived.reads.empty()) core_.read_index(reads_.add(std::move(arrived.reads), expires_ms));
     arrived = Arrivals();
   }
@@ -238,7 +251,7 @@ class Engine::Loop {
 
   void on_tick() {
     core_.tick();
-    while (!held_.empty() && held_.front().expires_ms <= now_ms_) held_.pop_front();
+    while (!held_.empty() && held_.front().expires_ms <= now_ms_) release_held(1);
     ask_again();
     reads_.expire(now_ms_);
     ports_.calls->expire(now_ms_);
@@ -254,23 +267,36 @@ class Engine::Loop {
       while (taken < forwarded_.size() &&
              (taken == 0 || batch.size() + forwarded_[taken]->size() <= options_.max_entry_bytes))
         batch += *forwarded_[taken++];
-      while (!held_.empty() && batch.size() + held_.front().command.size() <= options_.max_entry_bytes) {
-        append_command(batch, held_.front().command);
-        held_.pop_front();
-      }
+      const size_t of_others = batch.size();
+      size_t ours = 0;
+      while (ours < held_.size() && batch.size() + held_[ours].bytes.size() <= options_.max_entry_bytes)
+        held_[ours++].append_to(batch);
       forwarded_.erase(forwarded_.begin(), forwarded_.begin() + static_cast<ptrdiff_t>(taken));
-      // Refused: the followers' calls end by their own deadlines, as when the message was lost.
-      const auto index = core_.propose(std::make_shared<const std::string>(std::move(batch)));
-      if (!index.ok()) forwarded_.clear();
+      if (core_.propose(std::make_shared<const std::string>(batch)).ok()) {
+        release_held(ours);
+      } else if (held_batch_bytes_ + of_others <= kMaxHeldBatchBytes) {
+        // Leadership is moving, say: they wait like ours, and go on to whoever leads next. What is not taken in ends by
+        // its caller's deadline, as when the message was lost.
+        batch.resize(of_others);
+        held_batch_bytes_ += of_others;
+        held_.push_back({std::move(batch), now_ms_ + options_.request_timeout_ms, /*batch=*/true});
+      }
     }
     while (!held_.empty()) {
       std::string batch;
       size_t taken = 0;
       while (taken < held_.size() &&
-             (taken == 0 || batch.size() + held_[taken].command.size() <= options_.max_entry_bytes))
-        append_command(batch, held_[taken++].command);
+             (taken == 0 || batch.size() + held_[taken].bytes.size() <= options_.max_entry_bytes))
+        held_[taken++].append_to(batch);
       if (!core_.propose(std::make_shared<const std::string>(std::move(batch))).ok()) return;
-      held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(taken));
+      release_held(taken);
+    }
+  }
+
+  void release_held(size_t count) {
+    for (; count > 0; --count) {
+      if (held_.front().batch) held_batch_bytes_ -= held_.front().bytes.size();
+      held_.pop_front();
     }
   }
 
@@ -527,6 +553,7 @@ class Engine::Loop {
   bool failed_ = false;
   bool several_voters_ = false;
   std::deque<Held> held_;
+  size_t held_batch_bytes_ = 0;  // of the batches among them
   std::vector<raft::Payload> forwarded_;
   ReadQueue reads_;
   LogTruncation truncation_;

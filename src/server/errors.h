@@ -26,6 +26,21 @@ inline Status no_space() { return {Code::kResourceExhausted, "etcdserver: mvcc: 
 inline Status corrupt() { return {Code::kDataLoss, "etcdserver: corrupt cluster"}; }
 inline Status not_leader() { return {Code::kFailedPrecondition, "etcdserver: not leader"}; }
 inline Status bad_transferee() { return {Code::kFailedPrecondition, "etcdserver: bad leader transferee"}; }
+inline Status bad_member_urls() { return {Code::kInvalidArgument, "etcdserver: given member URLs are invalid"}; }
+inline Status peer_urls_exist() { return {Code::kFailedPrecondition, "etcdserver: Peer URLs already exists"}; }
+inline Status too_many_learners() {
+  return {Code::kFailedPrecondition, "etcdserver: too many learner members in cluster"};
+}
+inline Status member_not_learner() {
+  return {Code::kFailedPrecondition, "etcdserver: can only promote a learner member"};
+}
+inline Status learner_not_ready() {
+  return {Code::kFailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader"};
+}
+inline Status not_enough_started() {
+  return {Code::kFailedPrecondition, "etcdserver: re-configuration failed due to not enough started members"};
+}
+inline Status unhealthy() { return {Code::kUnavailable, "etcdserver: unhealthy cluster"}; }
 inline Status member_not_found() { return {Code::kNotFound, "etcdserver: member not found"}; }
 
 }  // namespace kv::server::errors

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,13 +26,15 @@
 #include "server/lease_calls.h"
 #include "server/login_limit.h"
 #include "server/member.h"
+#include "server/member_changes.h"
 #include "server/member_metrics.h"
 #include "server/membership.h"
 #include "server/passwords.h"
 #include "server/peer_calls.h"
+#include "server/peer_table.h"
+#include "server/slow_calls.h"
 #include "server/snapshot_receiver.h"
 #include "server/snapshot_sender.h"
-#include "server/slow_calls.h"
 #include "server/space_cost.h"
 #include "server/space_guard.h"
 #include "server/transfers.h"
@@ -42,7 +46,7 @@ using namespace etcdserverpb;  // this header is private to the files named abov
 
 uint64_t random_number();
 
-class LocalMember final : public Member {
+class LocalMember final : public Member, public MembershipObserver {
  public:
   LocalMember(const MemberOptions& options, std::function<void(Status)> failed);
   ~LocalMember() override { stop(0); }
@@ -144,6 +148,9 @@ class LocalMember final : public Member {
                                                     << 10;  // etcd's: a response may be so much larger than a request
   static constexpr int64_t kDispatchTimeoutMs = 5000;       // etcd's: a request may take this long, and two elections
 
+  // For so long whoever is removed keeps its streams and goes on: answers still arrive, and so does the news.
+  static constexpr int64_t kFarewellMs = 1000;
+
   static int64_t now_ms() { return Clock::system().monotonic_ms(); }
 
   int64_t request_timeout_ms() const { return kDispatchTimeoutMs + 2 * options_.election_timeout_ms; }
@@ -159,7 +166,23 @@ class LocalMember final : public Member {
   // One and a half election timeouts, rounded up to seconds: nobody could keep a shorter lease alive over an election.
   int64_t min_lease_ttl_s() const;
 
+  // The transport follows the state's member list.
   void connect_peers();
+  // --force-new-cluster, before anybody is heard.
+  Status become_the_only_member(const raft::Configuration& configuration);
+  // MembershipObserver; also at the start, and when another member's state was installed.
+  void members_changed() override;
+  void start_member_changes();
+  static MemberChanges::Options change_options(const MemberOptions& options);
+  PeerTable::Ports peer_table_ports();
+  template <typename Response>
+  void change_members(const CallContext& call, kvdpb::MembershipRequest request, Done<Response> done);
+  // Answers a stranger's GET on the peer port, as etcd does: who takes part, and which version this is.
+  std::string answer_http(std::string_view path) const;
+  // Any thread.
+  void was_removed(const std::string& how);
+  // The worker's: stops the member once it was removed, leads nobody and had time to answer.
+  void stop_if_removed();
 
   void start_snapshots();
   // On the engine's thread.
@@ -301,6 +324,14 @@ class LocalMember final : public Member {
   PendingCalls calls_;
   PeerCalls peer_calls_;
   LeaseCalls leases_;
+  MemberChanges changes_;
+  PeerTable peer_table_;
+  std::set<uint64_t> forced_out_;  // by --force-new-cluster; constant once started
+  raft::Index forced_until_;       // before this is applied, the state shows those members still
+  std::mutex removal_mutex_;       // guards the three below
+  std::optional<Status> removal_;  // this member was removed
+  int64_t removed_ms_ = 0;         // since when it is known
+  bool removal_told_ = false;
   Transfers transfers_;
   Leaderless leaderless_;
   Defragmenter defragmenter_;

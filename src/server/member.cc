@@ -14,6 +14,7 @@
 #include "server/bootstrap.h"
 #include "server/identity.h"
 #include "server/local_member.h"
+#include "server/removal.h"
 #include "server/restore.h"
 
 namespace kv::server {
@@ -49,6 +50,8 @@ LocalMember::LocalMember(const MemberOptions& options, std::function<void(Status
       calls_(options.max_pending_calls, options.max_pending_bytes, random_number()),
       peer_calls_(peer_call_ports(), random_number()),
       leases_(lease_options(options)),
+      changes_(change_options(options)),
+      peer_table_(peer_table_ports()),
       leaderless_(3 * options.election_timeout_ms),
       defragmenter_([this](std::atomic<bool>& cancel) { return defragment_state(cancel); }),
       backups_({.directory = options.data_dir + "/backup", .storage_version = std::string(kClusterVersion)},
@@ -67,6 +70,7 @@ Status LocalMember::open() {
   auto log = raft::LogStore::open(log_options);
   if (!log.ok()) return log.status();
   log_ = std::move(*log);
+  if (const auto removal = removal_note(options_.data_dir); removal && !options_.force_new_cluster) return *removal;
   auto bootstrap = identify(*log_, options_);
   if (!bootstrap.ok()) return bootstrap.status();
   id_ = bootstrap->member_id();
@@ -91,6 +95,7 @@ Status LocalMember::open() {
   authorizer_ = *std::move(authorizer);
 
   alarms_.load(*store_, id_);
+  if (options_.force_new_cluster) KV_RETURN_IF_ERROR(become_the_only_member(*configuration));
 
   store::WatchHubOptions watch_options;
   watch_options.progress_interval_ms = options_.watch_progress_interval_ms;
@@ -107,8 +112,8 @@ Status LocalMember::open() {
   };
   store_->set_commit_listener(watch_parts_.hub.get());
 
-  applier_ =
-      std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_, &authorizer_->tokens(), &alarms_);
+  applier_ = std::make_unique<Applier>(*store_, calls_, id_, cluster_id_, term_, &leases_, &authorizer_->tokens(),
+                                       &alarms_, this);
   applier_->time_by(&slow_calls_);
   raft::Transport::Options transport_options;
   transport_options.cluster_id = cluster_id_;
@@ -117,9 +122,14 @@ Status LocalMember::open() {
   transport_options.advertise_urls = options_.initial_advertise_peer_urls;
   transport_options.tls = options_.peer_tls;
   transport_options.check_dialler_names = options_.check_peer_names;
+  for (const uint64_t id : removed_members(*store_)) transport_options.removed.emplace_back(id);
+  for (const uint64_t id : forced_out_) transport_options.removed.emplace_back(id);
+  transport_options.answer_http = [this](std::string_view path) { return answer_http(path); };
+  transport_options.on_removed = [this](raft::NodeId by) { was_removed("member " + hex_id(by.value()) + " says so"); };
   make_engine(*configuration);
   start_leases();
   start_snapshots();
+  start_member_changes();
   auto transport = raft::Transport::start(
       transport_options, [this](std::vector<raft::Message>&& messages) { engine_->deliver(std::move(messages)); },
       [this](raft::NodeId peer) { engine_->unreachable(peer); },
@@ -128,7 +138,7 @@ Status LocalMember::open() {
        .broken = [this](raft::NodeId peer) { peer_calls_.broken(peer); }});
   if (!transport.ok()) return transport.status();
   transport_ = std::move(*transport);
-  connect_peers();
+  members_changed();
   metrics_ = std::make_unique<MemberMetrics>(MemberMetrics::Sources{.id = id_,
                                                                     .data_dir = options_.data_dir,
                                                                     .store = *store_,
@@ -165,6 +175,7 @@ void LocalMember::stop(int64_t grace_ms) {
   passwords_.stop();
   if (engine_) engine_->stop();
   leases_.stop();
+  changes_.stop();
   peer_calls_.close();
   if (snapshot_receiver_) snapshot_receiver_->stop();
   if (snapshot_sender_) snapshot_sender_->stop();
@@ -218,7 +229,7 @@ void LocalMember::make_engine(const raft::Configuration& configuration) {
   };
   ports.snapshot_installed = [this](const raft::SnapshotMeta&) {
     (void)heavy_work_.push([this] {
-      connect_peers();
+      members_changed();
       introduce_until_known();
     });
   };
@@ -234,6 +245,8 @@ PeerCalls::Ports LocalMember::peer_call_ports() {
     if (request.has_snapshot_open() || request.has_snapshot_read() || request.has_snapshot_close()) {
       return snapshot_sender_->serve(from, std::move(request), std::move(reply));
     }
+    if (request.has_membership())
+      return changes_.serve(std::move(*request.mutable_membership()), expires_ms, std::move(reply));
     if (request.has_state_hash()) return corruption_.serve(request.state_hash(), std::move(reply));
     leases_.serve(std::move(request), expires_ms, std::move(reply));
   };
@@ -268,6 +281,7 @@ void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
   static Counter& changes =
       Metrics::global().counter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.");
   leases_.soft_state_changed(soft, term);
+  changes_.soft_state_changed(soft, term);
   peer_calls_.leader_is(soft.leader);
   leaderless_.leader_known(static_cast<bool>(soft.leader), now_ms());
   if (soft.leader) {
@@ -307,6 +321,8 @@ void LocalMember::work() {
     leaderless_.expire(now_ms());
     if (snapshot_sender_->needed_after()) snapshot_sender_->expire();
     look_after_space();
+    peer_table_.expire(now_ms());
+    stop_if_removed();
     if (jobs.empty() && leader() != 0) introduce_until_known();
   }
   for (auto& job : jobs) job();

@@ -28,6 +28,7 @@ class Member {
  public:
   // Opens or makes the data directory, joins its cluster, begins to serve. `failed` is called once, from any
   // thread, when the member can't go on (a disk that fails, damaged state): the process should end.
+  // FailedPrecondition, from both: the member was removed from its cluster, and can't begin again.
   // InvalidArgument for options that contradict each other or the data directory, DataLoss for damage,
   // Unavailable for an address or directory in use; the text is made for people.
   static Result<std::unique_ptr<Member>> start(const MemberOptions& options, std::function<void(Status)> failed);

@@ -1,6 +1,7 @@
 #include "server/membership.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 
@@ -16,13 +17,16 @@ bool take_u64(std::string_view& bytes, uint64_t& v) {
   return true;
 }
 
-}  // namespace
-
-std::string member_record(uint64_t id) {
+std::string hex_digits(uint64_t id) {
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(id));
-  return std::string(kMemberPrefix) + digits;
+  return digits;
 }
+
+}  // namespace
+
+std::string member_record(uint64_t id) { return std::string(kMemberPrefix) + hex_digits(id); }
+std::string removed_record(uint64_t id) { return std::string(kRemovedPrefix) + hex_digits(id); }
 
 std::vector<etcdserverpb::Member> members(const store::Store& store) {
   raft::Configuration configuration;
@@ -41,6 +45,49 @@ std::vector<etcdserverpb::Member> members(const store::Store& store) {
     list.push_back(std::move(member));
   }
   return list;
+}
+
+std::set<uint64_t> removed_members(const store::Store& store) {
+  std::set<uint64_t> ids;
+  for (const auto& [name, value] : store.records(kRemovedPrefix)) {
+    uint64_t id = 0;
+    const char* const digits = name.data() + kRemovedPrefix.size();
+    const auto [end, error] = std::from_chars(digits, name.data() + name.size(), id, 16);
+    KV_CHECK(error == std::errc() && end == name.data() + name.size(), "the record " + name + " is damaged");
+    ids.insert(id);
+  }
+  return ids;
+}
+
+std::optional<etcdserverpb::Member> MemberRecords::find(uint64_t id) const {
+  if (const auto found = written_.find(id); found != written_.end()) return found->second;
+  const auto bytes = store_.record(member_record(id));
+  if (!bytes) return std::nullopt;
+  etcdserverpb::Member member;
+  KV_CHECK(member.ParseFromString(*bytes), "the record " + member_record(id) + " is damaged");
+  return member;
+}
+
+void MemberRecords::put(const etcdserverpb::Member& member) {
+  changed_ = true;
+  // Only --force-new-cluster takes somebody back.
+  if (!find(member.id())) batch_.delete_record(removed_record(member.id()));
+  written_[member.id()] = member;
+  batch_.put_record(member_record(member.id()), member.SerializeAsString());
+}
+
+void MemberRecords::remove(uint64_t id) {
+  const auto member = find(id);
+  if (!member) return;
+  changed_ = true;
+  written_[id] = std::nullopt;
+  batch_.delete_record(member_record(id));
+  batch_.put_record(removed_record(id), member->SerializeAsString());
+}
+
+void MemberRecords::set_configuration(const raft::Configuration& configuration) {
+  changed_ = true;
+  batch_.put_record(kConfigurationRecord, encode(configuration));
 }
 
 std::string encode(const raft::Configuration& configuration) {

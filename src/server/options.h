@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/auto_compaction.h"
+#include "server/reconfiguration.h"
 
 namespace kv::tls {
 class Context;
@@ -32,6 +33,10 @@ struct MemberOptions {
   std::string initial_cluster_token = "etcd-cluster";
   // --initial-cluster-state existing: never begin a new cluster, whatever the data directory holds.
   bool must_exist = false;
+
+  ReconfigurationRules reconfiguration;
+  // Makes a cluster of this member alone out of the data it has; all others are removed. For a quorum lost for good.
+  bool force_new_cluster = false;
 
   int64_t heartbeat_interval_ms = 100;
   int64_t election_timeout_ms = 1000;

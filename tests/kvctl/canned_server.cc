@@ -66,6 +66,28 @@ class KeyValues final : public pb::KV::Service {
 
 class Members final : public pb::Cluster::Service {
   Status MemberList(ServerContext*, const pb::MemberListRequest*, pb::MemberListResponse* response) override {
+    return answer(response);
+  }
+  Status MemberAdd(ServerContext*, const pb::MemberAddRequest* request, pb::MemberAddResponse* response) override {
+    answer(response);
+    // A short id is filled with blanks.
+    response->mutable_member()->set_id(0xab);
+    *response->mutable_member()->mutable_peerurls() = request->peerurls();
+    response->mutable_member()->set_islearner(request->islearner());
+    return Status::OK;
+  }
+  Status MemberRemove(ServerContext*, const pb::MemberRemoveRequest*, pb::MemberRemoveResponse* response) override {
+    return answer(response);
+  }
+  Status MemberUpdate(ServerContext*, const pb::MemberUpdateRequest*, pb::MemberUpdateResponse* response) override {
+    return answer(response);
+  }
+  Status MemberPromote(ServerContext*, const pb::MemberPromoteRequest*, pb::MemberPromoteResponse* response) override {
+    return answer(response);
+  }
+
+  template <typename Response>
+  static Status answer(Response* response) {
     set_header(response->mutable_header());
     auto* started = response->add_members();
     started->set_id(0xfedcba9876543210);

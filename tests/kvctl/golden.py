@@ -404,6 +404,15 @@ def member_cases():
               Case(["move-leader", "99999999999999999999"]), Case(["move-leader", "5"], error_differs=True)]
     # etcdctl names the wrong value.
     cases += [Case(["member", "list", "--consistency", "x"], newer_only=True, error_differs=True)]
+    url = "--peer-urls=http://127.0.0.1:1"
+    cases += [Case(["member", *a]) for a in (
+        ["add"], ["add", "m2"], ["add", "m2", "http://127.0.0.1:1"], ["add", "m2", "HTTP://a:1", "x", url],
+        ["add", "m2", "--peer-urls=127.0.0.1:1"], ["add", "m2", "--peer-urls=http://127.0.0.1"],
+        ["add", "m2", "--peer-urls=http://127.0.0.1:1/path"], ["add", "m2", "--peer-urls=http://[::1"],
+        ["add", "m2", url + ",ftp://b:1"], ["remove"], ["remove", "1", "2"], ["remove", "xyz"], ["remove", ""],
+        ["remove", "-1"], ["remove", "12345678123456781"], ["remove", "abc"], ["promote"], ["promote", "zz"],
+        ["promote", "abc"], ["update"], ["update", "abc"], ["update", "abc", "--peer-urls=nothing"],
+        ["update", "xyz", url], ["update", "abc", url])]
     return cases
 
 
@@ -440,6 +449,13 @@ def canned_cases():
                   Case(["compaction", "5", "-w", f]),
                   Case(["member", "list", "-w", f], older=older.get(f)),
                   Case(["member", "list", "--hex", "-w", f], newer_only=True),
+                  # kvctl refuses fields and table before it asks; etcdctl changes the members and then says so.
+                  Case(["member", "add", "new \"name\"", "--peer-urls=http://c:1,http://d:2", "-w", f]),
+                  Case(["member", "add", "l", "--learner", "--peer-urls=http://c:1", "-w", f]),
+                  Case(["member", "add", "l", "--learner", "--peer-urls=http://c:1", "--hex", "-w", f], newer_only=True),
+                  Case(["member", "remove", "ab", "-w", f]), Case(["member", "promote", "AB", "-w", f]),
+                  Case(["member", "remove", "ab", "--hex", "-w", f], newer_only=True),
+                  Case(["member", "update", "fedcba9876543210", "--peer-urls=http://x:1", "-w", f]),
                   Case(["get", "k", "--hex", "-w", f], newer_only=f == "fields"),
                   Case(["del", "k", "--hex", "-w", f], newer_only=f == "fields"),
                   Case(["endpoint", "status", "-w", f], older=status_older.get(f), newer_only=f == "table"),

@@ -1,6 +1,8 @@
 // What a stranger does to the peer port: its own connection is closed, and nothing else happens.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "base/random.h"
 #include "raft/random_message.h"
 #include "raft/transport_fixture.h"
@@ -56,6 +58,39 @@ TEST_F(TransportStranger, Http_and_tls_and_grpc_are_closed) {
     stranger.say(opening);
     EXPECT_TRUE(stranger.is_closed_by_peer()) << opening;
   }
+}
+
+TEST(TransportHttp, A_get_is_answered_and_closed_however_it_is_cut) {
+  Transport::Options options = Member::options(1);
+  options.answer_http = [](std::string_view path) { return "HTTP/1.1 200 OK\r\n\r\n" + std::string(path); };
+  Member member(options);
+  const std::string request = "GET /members?x=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (const size_t cut : {size_t{1}, size_t{3}, size_t{4}, request.size() - 1, request.size()}) {
+    Stranger stranger(member.port());
+    stranger.say(request.substr(0, cut));
+    stranger.say(request.substr(cut));
+    EXPECT_EQ(stranger.hear(1 << 16), "HTTP/1.1 200 OK\r\n\r\n/members");
+  }
+  Stranger endless(member.port());
+  endless.say("GET /" + std::string(4 * kMaxHelloBytes, 'x'));
+  EXPECT_EQ(endless.hear(1 << 16), "");
+  Stranger post(member.port());
+  post.say("POST /members HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(post.hear(1 << 16), "");
+}
+
+TEST(TransportRemoved, A_member_is_told_who_says_that_it_was_removed) {
+  std::atomic<uint64_t> told_by{0};
+  Transport::Options options = Member::options(3);
+  options.on_removed = [&](NodeId by) { told_by = by.value(); };
+  Member removed(options);
+  Member stays(1);
+  stays.knows(removed);
+  removed.knows(stays);
+  ASSERT_TRUE(removed.wait_connected(stays.id()));
+  EXPECT_EQ(told_by, 0u);
+  stays->remove_peer(removed.id());
+  EXPECT_TRUE(eventually([&] { return told_by == 1; }));
 }
 
 TEST_F(TransportStranger, A_stranger_that_leaves_at_once_is_nothing) {

@@ -27,6 +27,10 @@ void add_kv(CallTable& table, Member& member) {
 
 void add_cluster(CallTable& table, Member& member) {
   table.add(member_row("/etcdserverpb.Cluster/MemberList", Right::kUser, member, &Member::member_list));
+  table.add(member_row("/etcdserverpb.Cluster/MemberAdd", Right::kRoot, member, &Member::member_add));
+  table.add(member_row("/etcdserverpb.Cluster/MemberRemove", Right::kRoot, member, &Member::member_remove));
+  table.add(member_row("/etcdserverpb.Cluster/MemberUpdate", Right::kRoot, member, &Member::member_update));
+  table.add(member_row("/etcdserverpb.Cluster/MemberPromote", Right::kRoot, member, &Member::member_promote));
 }
 
 void add_maintenance(CallTable& table, Member& member) {

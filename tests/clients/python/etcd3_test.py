@@ -31,7 +31,6 @@ except ImportError as missing:
 
 # Calls that kvd does not serve yet, by the test that makes them.
 NOT_YET = {
-    "test_members_change": "Cluster.MemberAdd and others",
 }
 
 SERVER = None
