@@ -17,6 +17,7 @@ void add_check_commands(Command& root, Context& context);        // check perf, 
 void add_member_commands(Command& root, Context& context);       // member add, remove, update, list, promote
 void add_snapshot_commands(Command& root, Context& context);     // snapshot save, status, restore; hashkv
 void add_defrag_command(Command& root, Context& context);
+void add_auth_commands(Command& root, Context& context);       // auth, user, role
 void add_mirror_command(Command& root, Context& context);      // make-mirror
 void add_completion_command(Command& root, Context& context);  // completion bash, fish, zsh
 void add_utility_commands(Command& root, Context& context);    // version options help
