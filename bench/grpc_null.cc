@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   options.io_threads = argc > 2 ? std::atoi(argv[2]) : 1;
 
   kv::Inbox<kv::Done<DeleteRangeResponse>> inbox(kInboxCapacity);
-  kv::api::CallTable table;
+  kv::api::CallTable table{nullptr};
   table.add(kv::api::unary_row<PutRequest, PutResponse>(
       "/etcdserverpb.KV/Put", kv::api::Right::kOpen,
       [](kv::CallPtr, std::unique_ptr<PutRequest>, kv::Done<PutResponse> done) { done(kv::Status::ok_status(), {}); }));

@@ -133,10 +133,11 @@ void LocalMember::raise_no_space(SpaceGuard::Verdict why, absl::AnyInvocable<voi
   command.mutable_alarm()->set_action(AlarmRequest::ACTIVATE);
   command.mutable_alarm()->set_memberid(id_);
   command.mutable_alarm()->set_alarm(NOSPACE);
-  propose<AlarmResponse>(*OwnCall::of_member(), command, [this, then = std::move(then)](const Status&, AlarmResponse&&) mutable {
-    raising_no_space_ = false;
-    then();
-  });
+  propose<AlarmResponse>(*OwnCall::of_member(), command,
+                         [this, then = std::move(then)](const Status&, AlarmResponse&&) mutable {
+                           raising_no_space_ = false;
+                           then();
+                         });
 }
 
 void LocalMember::look_after_space() {

@@ -93,7 +93,7 @@ class DiskFull(unittest.TestCase):
         self.assertEqual(member.alarms()[0]["alarm"], "NOSPACE")
         self.assertEqual(member.health(), {"health": "false", "reason": "ALARM NOSPACE"})
         self.assertEqual(member.health("?exclude=NOSPACE"), {"health": "true", "reason": ""})
-        self.assertIn("the disk is nearly full", member.log())
+        until(lambda: "the disk is nearly full" in member.log())
         free = os.statvfs(disk)
         self.assertGreater(free.f_bavail * free.f_frsize, 0)
         self.nothing_is_lost(member)

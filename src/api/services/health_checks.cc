@@ -15,8 +15,6 @@
 namespace kv::api {
 namespace {
 
-using etcdserverpb::AlarmRequest;
-using etcdserverpb::AlarmResponse;
 using etcdserverpb::AlarmType;
 using server::Member;
 
@@ -57,21 +55,14 @@ bool is_given(std::string_view query, std::string_view name) {
 
 // ---- the checks ----
 
-// Calls `next` with the alarms that are raised, on whichever member.
-void ask_alarms(Member& member, std::function<void(Status, const AlarmResponse&)> next) {
-  auto request = std::make_unique<AlarmRequest>();
-  request->set_action(AlarmRequest::GET);
-  member.alarm(std::make_shared<OwnCall>(), std::move(request),
-               [next = std::move(next)](Status status, AlarmResponse&& alarms) { next(std::move(status), alarms); });
-}
-
-void check_corruption(Member& member, std::function<void(Status)> done) {
-  ask_alarms(member, [done = std::move(done)](Status status, const AlarmResponse& response) {
-    for (const auto& alarm : response.alarms()) {
-      if (alarm.alarm() == AlarmType::CORRUPT) status = {Code::kDataLoss, "alarm activated: CORRUPT"};
-    }
-    done(std::move(status));
-  });
+// By the member's own view of the alarms: a member that is cut off must say so by the checks that ask a quorum, and no
+// other check may fail or wait for that.
+void check_corruption(Member& member, const std::function<void(Status)>& done) {
+  Status status;
+  for (const auto& alarm : member.alarms()) {
+    if (alarm.alarm() == AlarmType::CORRUPT) status = {Code::kDataLoss, "alarm activated: CORRUPT"};
+  }
+  done(std::move(status));
 }
 
 void check_non_learner(Member& member, std::function<void(Status)> done) {
@@ -197,19 +188,16 @@ void answer_health(Reply& reply, const std::string& reason) {
 }
 
 void health(Member& member, const HttpRequest& request, Reply reply) {
-  auto shared = std::make_shared<Reply>(std::move(reply));
   const bool serializable = values_of(request.query, "serializable").contains("true");
-  ask_alarms(member, [&member, shared, serializable, excluded = values_of(request.query, "exclude")](
-                         const Status& status, const AlarmResponse& response) {
-    if (!status.ok()) return answer_health(*shared, "ALARM UNKNOWN");
-    for (const auto& alarm : response.alarms()) {
-      const std::string name = AlarmType_Name(alarm.alarm());
-      if (!excluded.contains(name)) return answer_health(*shared, "ALARM " + name);
-    }
-    if (!serializable && member.leader() == 0) return answer_health(*shared, "RAFT NO LEADER");
-    member.check_health(serializable, [shared](const Status& read) {
-      answer_health(*shared, read.ok() ? "" : "RANGE ERROR:" + std::string(read.text()));
-    });
+  const std::set<std::string> excluded = values_of(request.query, "exclude");
+  for (const auto& alarm : member.alarms()) {
+    const std::string name = AlarmType_Name(alarm.alarm());
+    if (!excluded.contains(name)) return answer_health(reply, "ALARM " + name);
+  }
+  if (!serializable && member.leader() == 0) return answer_health(reply, "RAFT NO LEADER");
+  auto shared = std::make_shared<Reply>(std::move(reply));
+  member.check_health(serializable, [shared](const Status& read) {
+    answer_health(*shared, read.ok() ? "" : "RANGE ERROR:" + std::string(read.text()));
   });
 }
 
