@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "raft/log_store_check.h"
 
 namespace kv::raft {
 namespace {
@@ -28,10 +29,6 @@ uint64_t slot_checksum(const Slot& slot) {
   return checksum({reinterpret_cast<const char*>(&slot), offsetof(Slot, checksum)}, kMagic);
 }
 
-Status disk_error(const std::string& name, const rocksdb::Status& status) {
-  return {Code::kInternal, name + ": " + status.ToString()};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SyncedMark>> SyncedMark::open(const std::shared_ptr<rocksdb::FileSystem>& files,
@@ -52,18 +49,19 @@ Result<std::unique_ptr<SyncedMark>> SyncedMark::open(const std::shared_ptr<rocks
     std::unique_ptr<rocksdb::FSDirectory> dir;
     if (s.ok()) s = files->NewDirectory(directory, io, &dir, nullptr);
     if (s.ok()) s = dir->Fsync(io, nullptr);
-    if (!s.ok()) return disk_error(name, s);
+    if (!s.ok()) return log_status(directory, s);
   }
   std::unique_ptr<rocksdb::FSRandomRWFile> file;
-  if (rocksdb::IOStatus s = files->NewRandomRWFile(name, options, &file, nullptr); !s.ok()) return disk_error(name, s);
-  std::unique_ptr<SyncedMark> mark(new SyncedMark(std::move(file)));
+  if (rocksdb::IOStatus s = files->NewRandomRWFile(name, options, &file, nullptr); !s.ok())
+    return log_status(directory, s);
+  std::unique_ptr<SyncedMark> mark(new SyncedMark(directory, std::move(file)));
   std::optional<Value> best;
   for (uint64_t i = 0; i < 2; ++i) {
     Slot slot;
     rocksdb::Slice read;
     char scratch[sizeof slot];
     if (rocksdb::IOStatus s = mark->file_->Read(i * kSlotDistance, sizeof slot, io, &read, scratch, nullptr); !s.ok()) {
-      return disk_error(name, s);
+      return log_status(directory, s);
     }
     if (read.size() != sizeof slot) continue;
     std::memcpy(&slot, read.data(), sizeof slot);
@@ -84,14 +82,14 @@ Status SyncedMark::advance(const Value& value) {
   const rocksdb::Slice bytes(reinterpret_cast<const char*>(&slot), sizeof slot);
   const uint64_t at = value.batch % 2 * kSlotDistance;
   if (rocksdb::IOStatus s = file_->Write(at, bytes, rocksdb::IOOptions(), nullptr); !s.ok()) {
-    return disk_error("SYNCED", s);
+    return log_status(directory_, s);
   }
   value_ = value;
   return {};
 }
 
 Status SyncedMark::sync() {
-  if (rocksdb::IOStatus s = file_->Sync(rocksdb::IOOptions(), nullptr); !s.ok()) return disk_error("SYNCED", s);
+  if (rocksdb::IOStatus s = file_->Sync(rocksdb::IOOptions(), nullptr); !s.ok()) return log_status(directory_, s);
   return {};
 }
 

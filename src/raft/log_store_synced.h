@@ -37,8 +37,10 @@ class SyncedMark {
   Status sync();
 
  private:
-  explicit SyncedMark(std::unique_ptr<rocksdb::FSRandomRWFile> file) : file_(std::move(file)) {}
+  SyncedMark(std::string directory, std::unique_ptr<rocksdb::FSRandomRWFile> file)
+      : directory_(std::move(directory)), file_(std::move(file)) {}
 
+  const std::string directory_;  // for the words of an error
   std::unique_ptr<rocksdb::FSRandomRWFile> file_;
   Value value_;
 };
