@@ -387,7 +387,6 @@ class Engine::Loop {
       c.configuration = core_.apply_change(*change);
       several_voters_ = c.configuration->voters.size() > 1;
       configurations_.emplace_back(c.entry.index, *c.configuration);
-      ports_.configuration_changed(*c.configuration);
     }
     apply_stage_.push(ApplyWork{std::move(committed), nullptr});
   }
@@ -461,7 +460,6 @@ class Engine::Loop {
     several_voters_ = meta.configuration.voters.size() > 1;
     engine_.commit_.store(core_.commit().value(), std::memory_order_relaxed);
     log_info("a snapshot is installed", {{"index", meta.index.value()}, {"term", meta.term.value()}});
-    ports_.configuration_changed(meta.configuration);
     if (ports_.snapshot_installed) ports_.snapshot_installed(meta);
   }
 

@@ -56,8 +56,6 @@ class Engine {
     std::function<void(Status)> failed;
     // Role or leader changed. Called on the engine's thread.
     std::function<void(raft::SoftState, raft::Term)> soft_state_changed;
-    // A configuration took effect. Called on the engine's thread.
-    std::function<void(const raft::Configuration&)> configuration_changed;
     // The leader's log does not reach back far enough for this member: fetch a state of at least that index from that
     // member and answer by snapshot_fetched(). Not again before the answer. Called on the engine's thread, must not
     // block. Empty: this member can't.

@@ -223,7 +223,6 @@ void LocalMember::make_engine(const raft::Configuration& configuration) {
     failed_(std::move(status));
   };
   ports.soft_state_changed = [this](raft::SoftState soft, raft::Term term) { on_soft_state(soft, term); };
-  ports.configuration_changed = [](const raft::Configuration&) {};
   ports.fetch_snapshot = [this](const raft::SnapshotMeta& offered, raft::NodeId from) {
     snapshot_receiver_->fetch(offered, from);
   };
