@@ -3,14 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "api/json/gateway.h"
-#include "api/net/server.h"
-#include "api/services/all.h"
-#include "api/services/ops.h"
 #include "base/log.h"
 #include "config.h"
 #include "disk_wait.h"
-#include "server/member.h"
+#include "embed/serving_member.h"
 
 namespace {
 
@@ -93,37 +89,25 @@ int run(kvd::Config config, char* const* argv) {
     if (status.code() == kv::Code::kResourceExhausted) kvd::begin_anew(argv);
     std::_Exit(exit_code(status));
   };
-  auto member = kv::server::Member::start(config.member, end);
-  if (!member.ok() && member.status().code() == kv::Code::kResourceExhausted) end(member.status());
-  if (!member.ok()) return complain(member.status());
-
-  kv::api::CallTable table(&(*member)->gate());
-  kv::server::Locks locks(**member);
-  kv::server::Elections elections(**member);
-  kv::api::add_all_services(table, **member, locks, elections, [&member] { return (*member)->leader() != 0; });
-  auto routes = kv::api::ops_routes(**member);
-  for (auto& route : kv::api::gateway_routes(table, {.max_request_bytes = config.server.max_request_bytes})) {
-    routes.push_back(std::move(route));
-  }
-  auto server = kv::api::Server::listen(config.server, table, std::move(routes));
-  if (!server.ok()) return complain(server.status());
-  (*server)->start();
+  auto serving = kv::embed::ServingMember::start(config.member, config.server, end);
+  if (!serving.ok() && serving.status().code() == kv::Code::kResourceExhausted) end(serving.status());
+  if (!serving.ok()) return complain(serving.status());
+  const kv::server::Member& member = (*serving)->member();
 
   bool ready = false;
   int stop = 0;
   while (stop == 0) {
-    if (!ready && (*member)->leader() != 0) {
+    if (!ready && member.leader() != 0) {
       ready = true;
       kv::log_info("ready to serve client requests", {{"name", config.member.name},
-                                                      {"member", kv::hex_id((*member)->id())},
+                                                      {"member", kv::hex_id(member.id())},
                                                       {"client_urls", joined(config.server.listen_urls)},
-                                                      {"port", (*server)->bound_ports().front()}});
+                                                      {"port", (*serving)->doors().bound_ports().front()}});
     }
     stop = wait_for_stop(config, signals, ready ? -1 : 10);
   }
   kv::log_info("stopping", {{"signal", stop == SIGTERM ? "SIGTERM" : "SIGINT"}});
-  (*server)->drain(kDrainMs);
-  (*member)->stop(kHandOverMs);
+  (*serving)->stop(kDrainMs, kHandOverMs);
   kv::log_info("stopped");
   return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the programs of docs/examples against a server and compares what they print.
 
-    examples.py --server etcd|PATH EXAMPLE_WATCH EXAMPLE_LEASE EXAMPLE_MUTEX EXAMPLE_ELECTION
+    examples.py --server etcd|PATH watch=EXAMPLE_WATCH lease=EXAMPLE_LEASE ...
 """
 
 import argparse
@@ -86,17 +86,29 @@ def watch(binary, endpoint):
         return first + rest
 
 
+# What each program is given behind the endpoint, and what it prints. Those that bring their own server get nothing.
+PRINTS = {
+    "lease": ([], "registered for 10 s at a time\nkeys left: 0\n"),
+    "mutex": ([], "locked\nwritten under the lock\nunlocked\n"),
+    "election": (["10.0.0.7:8080"], "leader: 10.0.0.7:8080\nresigned\n"),
+    "semaphore": (["host-17"], "reboots: host-17\n2 may, 0 wait\ndone\n"),
+    "server": (None, "m1 has hello\nstopped\n"),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", required=True)
-    parser.add_argument("examples", nargs=4)
+    parser.add_argument("examples", nargs="+")
     options = parser.parse_args()
-    watch_binary, lease, mutex, election = options.examples
     with server(options.server) as endpoint:
-        expect("watch", watch(watch_binary, endpoint), "is /services/a = 1\nnow /services/b = 2\ngone /services/a\n")
-        expect("lease", run(lease, endpoint), "registered for 10 s at a time\nkeys left: 0\n")
-        expect("mutex", run(mutex, endpoint), "locked\nwritten under the lock\nunlocked\n")
-        expect("election", run(election, endpoint, "10.0.0.7:8080"), "leader: 10.0.0.7:8080\nresigned\n")
+        for name, binary in (example.split("=", 1) for example in options.examples):
+            if name == "watch":
+                got = watch(binary, endpoint)
+                expect("watch", got, "is /services/a = 1\nnow /services/b = 2\ngone /services/a\n")
+                continue
+            arguments, wanted = PRINTS[name]
+            expect(name, run(binary, *([] if arguments is None else [endpoint, *arguments])), wanted)
 
 
 if __name__ == "__main__":
