@@ -37,7 +37,9 @@ std::variant<Tools, Exit> tools_for(const Context& context) {
   if (auto* exit = std::get_if<Exit>(&options)) return std::move(*exit);
   auto auth = Auth::create(std::get<ClientOptions>(std::move(options)));
   if (!auth.ok()) return bad_args(auth.status().text());
-  return Tools{*std::move(auth), AuthPrinter(format, context.out), context.call_options()};
+  return Tools{*std::move(auth),
+               AuthPrinter(format, context.out, context.for_people() ? &context.out_terminal : nullptr),
+               context.call_options()};
 }
 
 // Runs `command` with the tools, where there are any.
@@ -339,7 +341,7 @@ std::unique_ptr<Command> make(std::string name, std::string arguments, std::stri
 std::unique_ptr<Command> group(std::string name, std::string summary, std::string description) {
   auto command = make(std::move(name), "<command>", std::move(summary));
   command->description = std::move(description);
-  command->group = "Users and rights";
+  command->group = kSecurityGroup;
   return command;
 }
 

@@ -4,6 +4,7 @@
 
 #include "client/convert.h"
 #include "kvctl/go_format.h"
+#include "kvctl/terminal_table.h"
 
 namespace kv::kvctl {
 namespace {
@@ -61,7 +62,7 @@ void print_permission(std::ostream& out, const Permission& p) {
     } else {
       out << p.range_end << ')';
     }
-    if (!p.key.empty() && client::prefix_end(p.key) == p.range_end) out << " (prefix " << p.key << ')';
+    if (client::prefix_end(p.key) == p.range_end) out << " (prefix " << p.key << ')';
   }
   out << '\n';
 }
@@ -145,18 +146,38 @@ void AuthPrinter::user(std::string_view name, const client::NamesResponse& roles
   out_ << '\n';
 }
 
+void AuthPrinter::list(std::string_view heading, const client::NamesResponse& response) {
+  if (terminal_ == nullptr) {
+    for (const std::string& name : response.names) out_ << name << '\n';
+    return;
+  }
+  Rows table{{std::string(heading)}, {}};
+  for (const std::string& name : response.names) table.rows.push_back({name});
+  out_ << terminal_table(table, *terminal_);
+}
+
 void AuthPrinter::users(const client::NamesResponse& users) {
   if (format_ != "simple") return names("users", "Users", users);
-  for (const std::string& name : users.names) out_ << name << '\n';
+  list("user", users);
 }
 
 void AuthPrinter::roles(const client::NamesResponse& roles) {
   if (format_ != "simple") return names("roles", "Roles", roles);
-  for (const std::string& name : roles.names) out_ << name << '\n';
+  list("role", roles);
 }
 
 void AuthPrinter::role(std::string_view name, const client::RoleGetResponse& response) {
-  if (format_ == "simple") {
+  if (format_ == "simple" && terminal_ != nullptr) {
+    Rows table{{"permits", "key", "to"}, {}};
+    for (const Permission& p : response.permissions) {
+      const bool prefix = !p.range_end.empty() && client::prefix_end(p.key) == p.range_end;
+      table.rows.push_back({std::string(kind_name(p.kind)), prefix ? p.key + "*" : p.key,
+                            prefix                               ? "(prefix)"
+                            : p.range_end == client::unbounded() ? "(open ended)"
+                                                                 : p.range_end});
+    }
+    out_ << "Role " << Paint(*terminal_)(Style::kKey, name) << '\n' << terminal_table(table, *terminal_);
+  } else if (format_ == "simple") {
     out_ << "Role " << name << "\nKV Read:\n";
     for (const Permission& p : response.permissions)
       if (p.kind != Permission::Kind::kWrite) print_permission(out_, p);

@@ -253,7 +253,7 @@ void add_check_commands(Command& root, Context& context) {
   check->name = "check";
   check->arguments = "<command>";
   check->summary = "Tries what a cluster can take";
-  check->group = "Cluster";
+  check->group = kToolsGroup;
   add(*check, context, "perf", "Writes for a minute at a steady rate, and judges rate and delays",
       "/etcdctl-check-perf/", run_perf);
   add(*check, context, "datascale",

@@ -50,7 +50,7 @@ ChildExit not_started(const std::string& name, int error) {
 }  // namespace
 
 ChildExit run_child(const std::vector<std::string>& argv,
-                    const std::vector<std::pair<std::string, std::string>>& variables) {
+                    const std::vector<std::pair<std::string, std::string>>& variables, ChildInput input) {
   std::vector<std::string> args = argv;
   std::vector<std::string> env = environment(variables);
   const std::vector<char*> arg_pointers = pointers(args);
@@ -58,7 +58,7 @@ ChildExit run_child(const std::vector<std::string>& argv,
 
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  if (input == ChildInput::kNothing) posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;

@@ -12,9 +12,13 @@ struct ChildExit {
   std::string error{};  // in the words of Go's os/exec: "exit status 3"; empty: it ended well
 };
 
+enum class ChildInput : unsigned char { kNothing, kOurs };
+
 // Runs `argv` (argv[0] is looked up in $PATH) with our environment and `variables` on top, to its end. It shares our
-// output streams, which must have been flushed, and reads nothing. Signals that we hold back reach it.
+// output streams, which must have been flushed, and reads nothing, or our standard input. Signals that we hold back
+// reach it.
 ChildExit run_child(const std::vector<std::string>& argv,
-                    const std::vector<std::pair<std::string, std::string>>& variables);
+                    const std::vector<std::pair<std::string, std::string>>& variables,
+                    ChildInput input = ChildInput::kNothing);
 
 }  // namespace kv::kvctl

@@ -183,6 +183,7 @@ void print_columns(std::span<const std::pair<std::string, std::string>> rows, st
 }
 
 void print_commands(const Command& command, std::ostream& out) {
+  // In the order in which each heading comes up first.
   std::vector<std::string> groups;
   for (const auto& child : command.children) {
     if (std::find(groups.begin(), groups.end(), child->group) == groups.end()) groups.push_back(child->group);

@@ -9,9 +9,10 @@
 namespace kv::kvctl {
 namespace {
 
-void report(const Exit& exit, std::ostream& err) {
-  if (!exit.error.empty()) err << "Error: " << exit.error << '\n';
-  if (!exit.hint.empty()) err << "  " << exit.hint << '\n';
+void report(const Exit& exit, const Context& context) {
+  const Paint paint(context.err_terminal);
+  if (!exit.error.empty()) context.err << paint(Style::kBad, "Error:") << ' ' << exit.error << '\n';
+  if (!exit.hint.empty()) context.err << "  " << exit.hint << '\n';
 }
 
 // "kvctl help get" is "kvctl get --help".
@@ -31,7 +32,7 @@ void add_utility_commands(Command& root, Context& context) {
     command->name = std::move(name);
     command->arguments = std::move(arguments);
     command->summary = std::move(summary);
-    command->group = "Help";
+    command->group = kHelpGroup;
     command->run = std::move(run);
     root.children.push_back(std::move(command));
   };
@@ -49,8 +50,7 @@ void add_utility_commands(Command& root, Context& context) {
       [&root, &context](const auto& words) { return run_help(root, words, context.out); });
 }
 
-int run_kvctl(const std::vector<std::string>& args, Context& context,
-              const std::function<const char*(const char*)>& variable) {
+int run_kvctl(const std::vector<std::string>& args, Context& context, const VariableReader& variable) {
   Command root;
   root.name = "kvctl";
   root.arguments = "[options] <command>";
@@ -64,6 +64,8 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
   context.globals.declare(root.flags);
   add_key_value_commands(root, context);
   add_watch_command(root, context, variable);
+  add_explore_commands(root, context);
+  add_edit_command(root, context, variable);
   add_lease_commands(root, context);
   add_concurrency_commands(root, context);
   add_endpoint_commands(root, context);
@@ -78,7 +80,7 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
   add_utility_commands(root, context);
 
   const auto ended = [&](const Exit& exit) {
-    report(exit, context.err);
+    report(exit, context);
     if (!context.out.flush() && exit.code == kExitOk) {
       context.err << "Error: the output could not be written\n";
       return static_cast<int>(kExitIo);
@@ -90,6 +92,9 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
     print_candidates(complete(root, {args.begin() + 1, args.end()}), context.out);
     return ended({});
   }
+  for (Terminal* terminal : {&context.out_terminal, &context.err_terminal}) {
+    (void)decide_colour("auto", variable, *terminal);
+  }
   ReadCommandLine read = read_command_line(root, args);
   if (read.error) return ended(*read.error);
   const Command& command = read.line.command();
@@ -100,6 +105,14 @@ int run_kvctl(const std::vector<std::string>& args, Context& context,
   if (const auto environment = context.globals.read_environment(root.flags, variable);
       std::holds_alternative<Exit>(environment)) {
     return ended(std::get<Exit>(environment));
+  }
+  if (const auto discovered = context.globals.discover(); std::holds_alternative<Exit>(discovered)) {
+    return ended(std::get<Exit>(discovered));
+  }
+  for (Terminal* terminal : {&context.out_terminal, &context.err_terminal}) {
+    if (!decide_colour(context.globals.color, variable, *terminal)) {
+      return ended(bad_feature("unknown --color " + context.globals.color, "It takes auto, always or never."));
+    }
   }
   return ended(command.run(read.line.arguments));
 }

@@ -7,8 +7,24 @@
 
 namespace kv::kvctl {
 
+// The headings of `kvctl --help`, in their order.
+inline constexpr const char* kKeysGroup = "Keys";
+inline constexpr const char* kWatchingGroup = "Watching";
+inline constexpr const char* kLeasesGroup = "Leases";
+inline constexpr const char* kConcurrencyGroup = "Concurrency";
+inline constexpr const char* kClusterGroup = "Cluster";
+inline constexpr const char* kMaintenanceGroup = "Maintenance";
+inline constexpr const char* kSecurityGroup = "Security";
+inline constexpr const char* kToolsGroup = "Tools";
+inline constexpr const char* kHelpGroup = "Help";
+inline constexpr const char* kGroups[] = {kKeysGroup,        kWatchingGroup, kLeasesGroup,
+                                          kConcurrencyGroup, kClusterGroup,  kMaintenanceGroup,
+                                          kSecurityGroup,    kToolsGroup,    kHelpGroup};
+
 void add_key_value_commands(Command& root, Context& context);  // get put del txn compaction
-void add_watch_command(Command& root, Context& context, const std::function<const char*(const char*)>& variable);
+void add_watch_command(Command& root, Context& context, const VariableReader& variable);
+void add_explore_commands(Command& root, Context& context);  // tree history diff
+void add_edit_command(Command& root, Context& context, const VariableReader& variable);
 void add_lease_commands(Command& root, Context& context);        // lease grant, revoke, timetolive, list, keep-alive
 void add_concurrency_commands(Command& root, Context& context);  // lock elect
 void add_endpoint_commands(Command& root, Context& context);     // endpoint health, status, hashkv
@@ -26,7 +42,6 @@ void add_utility_commands(Command& root, Context& context);    // version option
 std::variant<std::vector<std::string>, Exit> endpoints_to_ask(const Context& context, bool cluster);
 
 // Runs one command line, without the program's name, and returns the exit code. `variable` reads the environment.
-int run_kvctl(const std::vector<std::string>& args, Context& context,
-              const std::function<const char*(const char*)>& variable);
+int run_kvctl(const std::vector<std::string>& args, Context& context, const VariableReader& variable);
 
 }  // namespace kv::kvctl

@@ -20,7 +20,7 @@ void add_completion_command(Command& root, Context& context) {
       "  source <(kvctl completion bash)\n"
       "  kvctl completion zsh > \"${fpath[1]}/_kvctl\"\n"
       "  kvctl completion fish > ~/.config/fish/completions/kvctl.fish";
-  completion->group = "Help";
+  completion->group = kHelpGroup;
   for (const std::string shell : {"bash", "fish", "zsh"}) {
     auto command = std::make_unique<Command>();
     command->name = shell;

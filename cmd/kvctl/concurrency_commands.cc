@@ -13,8 +13,6 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-constexpr const char* kGroup = "Concurrency";
-
 // A client, a printer and the signals, which have to be held back before a client has threads.
 struct Tools {
   std::unique_ptr<Signals> signals;
@@ -131,7 +129,7 @@ void add_concurrency_commands(Command& root, Context& context) {
   lock->examples =
       "  kvctl lock backup\n"
       "  kvctl lock backup -- ./backup.sh --full";
-  lock->group = kGroup;
+  lock->group = kConcurrencyGroup;
   const auto ttl = std::make_shared<int64_t>(10);
   lock->flags.add("ttl", *ttl, "seconds after which the lock of a holder that died is free");
   lock->run = [&context, ttl](const Arguments& arguments) { return run_lock(context, *ttl, arguments); };
@@ -147,7 +145,7 @@ void add_concurrency_commands(Command& root, Context& context) {
   elect->examples =
       "  kvctl elect scheduler 10.0.0.7:8080\n"
       "  kvctl elect -l scheduler";
-  elect->group = kGroup;
+  elect->group = kConcurrencyGroup;
   const auto listen = std::make_shared<bool>(false);
   elect->flags.add("listen,l", *listen, "watch the election, without standing");
   elect->run = [&context, listen](const Arguments& arguments) { return run_elect(context, *listen, arguments); };

@@ -48,7 +48,7 @@ void add_defrag_command(Command& root, Context& context) {
       "give back their disk space at once. Members go on serving. With --data-dir, does it to a stopped member's "
       "files.\n"
       "It may take minutes: allow for it with --command-timeout. The member goes on when the command gives up.";
-  defrag->group = "Cluster";
+  defrag->group = kMaintenanceGroup;
   defrag->flags.add("cluster", flags->cluster, "use all endpoints from the cluster member list");
   defrag->flags.add("data-dir", flags->data_dir, "do it to this directory of a stopped member");
   defrag->run = [&context, flags](const std::vector<std::string>&) -> Exit {

@@ -148,7 +148,7 @@ void add_endpoint_commands(Command& root, Context& context) {
   endpoint->arguments = "<command>";
   endpoint->summary = "Health, status and hash of endpoints";
   endpoint->description = "Asks each endpoint of --endpoints, or each of the cluster's.";
-  endpoint->group = "Cluster";
+  endpoint->group = kClusterGroup;
   endpoint->flags.add("cluster", flags->cluster, "ask every endpoint of the cluster's members instead");
 
   auto health = std::make_unique<Command>();

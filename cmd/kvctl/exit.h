@@ -11,7 +11,7 @@ namespace kv::kvctl {
 enum ExitCode : int {
   kExitOk = 0,
   kExitError = 1,
-  kExitBadConnection = 2,  // lease: no answer
+  kExitBadConnection = 2,  // a wrong password; lease: no answer
   kExitInvalidInput = 3,   // what txn or watch read from its input
   kExitBadFeature = 4,     // a flag with a value that isn't supported
   kExitInterrupted = 5,    // a watch that the server ended

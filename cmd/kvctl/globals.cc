@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kvctl/client_options.h"
+#include "kvctl/dns_discovery.h"
 
 namespace kv::kvctl {
 namespace {
@@ -34,11 +35,14 @@ void Globals::declare(Flags& flags) {
   flags.add("user", user, "name, or name:password");
   flags.add("password", password, "password of --user");
   flags.add("auth-jwt-token", token, "token to show instead of --user");
+  flags.add("color", color, "colours: auto (on a terminal, unless NO_COLOR is set), always or never");
+  flags.add("discovery-srv,d", discovery_domain, "domain whose SRV records name the endpoints");
+  flags.add("discovery-srv-name", discovery_name, "service name in those records: _etcd-client-ssl-NAME._tcp.DOMAIN");
+  flags.add("insecure-discovery", insecure_discovery, "take endpoints without TLS from DNS, too");
   flags.add("debug", debug, "log what the transport does to standard error");
 }
 
-std::variant<std::monostate, Exit> Globals::read_environment(Flags& flags,
-                                                             const std::function<const char*(const char*)>& variable) {
+std::variant<std::monostate, Exit> Globals::read_environment(Flags& flags, const VariableReader& variable) {
   for (const Flag& flag : flags.all()) {
     if (flags.changed(flag.name)) continue;
     std::string name = flag.name;
@@ -53,10 +57,24 @@ std::variant<std::monostate, Exit> Globals::read_environment(Flags& flags,
       break;
     }
   }
+  format_given = flags.changed("write-out");
+  return {};
+}
+
+std::variant<std::monostate, Exit> Globals::discover() {
+  if (discovery_domain.empty()) return {};
+  auto found = discover_endpoints(discovery_domain, discovery_name, !insecure_discovery);
+  if (!found.ok()) {
+    return bad_args(found.status().text(), "Does DNS have them? dig SRV " +
+                                               srv_name(true, discovery_name, discovery_domain) +
+                                               "; or name the endpoints with --endpoints.");
+  }
+  endpoints = *std::move(found);
   return {};
 }
 
 std::variant<std::unique_ptr<Printer>, Exit> Context::printer() const {
+  if (for_people()) return make_terminal_printer(globals.hex, out, err, out_terminal);
   auto made = make_printer(globals.write_out, globals.hex, out, err);
   if (made) return made;
   return bad_feature("unsupported output format", "--write-out takes simple, fields, json, protobuf or table.");
@@ -66,8 +84,9 @@ std::variant<std::unique_ptr<Printer>, Exit> Context::printer_for(Printed kind) 
   auto made = printer();
   if (std::holds_alternative<Exit>(made) || std::get<0>(made)->can_print(kind)) return made;
   return bad_feature(globals.write_out + " not supported as output format",
-                     kind == Printed::kSnapshots         ? "Backups are printed as simple, fields, json or table."
-                     : kind == Printed::kOperations || kind == Printed::kMemberChanges ? "This is printed as simple, json or protobuf."
+                     kind == Printed::kSnapshots ? "Backups are printed as simple, fields, json or table."
+                     : kind == Printed::kOperations || kind == Printed::kMemberChanges
+                         ? "This is printed as simple, json or protobuf."
                      : kind == Printed::kEndpoints       ? "Endpoints are printed as simple, fields, json or table."
                      : kind == Printed::kLeaseRevocation ? "This is printed as simple, fields or json."
                                                          : "This is printed as simple, fields, json or protobuf.");

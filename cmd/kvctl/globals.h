@@ -14,6 +14,7 @@
 #include "kvctl/exit.h"
 #include "kvctl/flags.h"
 #include "kvctl/printer.h"
+#include "kvctl/terminal.h"
 
 namespace kv::kvctl {
 
@@ -35,15 +36,24 @@ struct Globals {
   std::string user;
   std::string password;
   std::string token;
+  std::string color = "auto";
+  std::string discovery_domain;
+  std::string discovery_name;
+  bool insecure_discovery = true;
   bool debug = false;
 
   // Declares the flags; `flags` must not outlive this object.
   void declare(Flags& flags);
 
+  // With --discovery-srv, the endpoints are those that DNS tells.
+  std::variant<std::monostate, Exit> discover();
+
   // Takes what the command line left open from KVCTL_<FLAG>, else from etcdctl's ETCDCTL_<FLAG>: endpoints from
   // KVCTL_ENDPOINTS. `variable` looks a variable up, null when it isn't set.
-  std::variant<std::monostate, Exit> read_environment(Flags& flags,
-                                                      const std::function<const char*(const char*)>& variable);
+  std::variant<std::monostate, Exit> read_environment(Flags& flags, const VariableReader& variable);
+
+  // True when the command line or the environment named a format.
+  bool format_given = false;
 };
 
 // What a command works with. The streams outlive it.
@@ -52,6 +62,11 @@ struct Context {
   std::istream& in;
   std::ostream& out;
   std::ostream& err;
+  Terminal out_terminal{};
+  Terminal err_terminal{};
+
+  // Whether the output is for people: on a terminal, or coloured by --color=always, and no format was asked for.
+  bool for_people() const { return !globals.format_given && (out_terminal.is_terminal || out_terminal.colour); }
 
   // The printer of --write-out, or why there is none; printer_for() also fails when it can't print `kind`.
   std::variant<std::unique_ptr<Printer>, Exit> printer() const;

@@ -11,8 +11,6 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-constexpr const char* kGroup = "Cluster";
-
 struct Tools {
   std::unique_ptr<Client> client;
   std::unique_ptr<Printer> printer;
@@ -118,7 +116,7 @@ std::unique_ptr<Command> make(std::string name, std::string arguments, std::stri
 
 void add_guard_commands(Command& root, Context& context) {
   auto alarm = make("alarm", "<command>", "Lists and ends alarms", {});
-  alarm->group = kGroup;
+  alarm->group = kMaintenanceGroup;
   alarm->description =
       "A NOSPACE alarm keeps the whole cluster from writing: a member's quota or disk is full. A CORRUPT alarm names "
       "a\n"
@@ -133,7 +131,7 @@ void add_guard_commands(Command& root, Context& context) {
 
   using client::DowngradeAction;
   auto downgrade = make("downgrade", "<command>", "Prepares the cluster for members of the version before", {});
-  downgrade->group = kGroup;
+  downgrade->group = kMaintenanceGroup;
   const auto add = [&](std::string name, std::string arguments, std::string summary, DowngradeAction action) {
     downgrade->children.push_back(
         make(std::move(name), std::move(arguments), std::move(summary),
@@ -147,7 +145,7 @@ void add_guard_commands(Command& root, Context& context) {
 
   auto move = make("move-leader", "<transferee-member-id>", "Hands leadership to another member",
                    [&context](const Arguments& arguments) { return run_move_leader(context, arguments); });
-  move->group = kGroup;
+  move->group = kClusterGroup;
   move->examples = "  kvctl --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379 move-leader c89feb932daef420";
   root.children.push_back(std::move(move));
 }

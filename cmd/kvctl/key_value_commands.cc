@@ -7,13 +7,12 @@
 
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
+#include "kvctl/key_pages.h"
 #include "kvctl/requests.h"
 #include "kvctl/txn_parser.h"
 
 namespace kv::kvctl {
 namespace {
-
-constexpr const char* kGroup = "Keys and values";
 
 using Arguments = std::vector<std::string>;
 
@@ -49,7 +48,7 @@ Exit run_get(const Context& context, const GetFlags& flags, const Arguments& arg
   if (flags.print_value_only) printer->set_value_only();
   const auto& [key, options] = std::get<client::GetOp>(op);
   const auto response = client->get(key, options, context.call_options());
-  if (!response.ok()) return failed(response.status());
+  if (!response.ok()) return read_failed(*client, {key, options.range_end}, response.status(), context.call_options());
   printer->get(*response);
   return {};
 }
@@ -124,7 +123,7 @@ void add(Command& root, Context& context, std::unique_ptr<Command> command,
          Exit (*run)(const Context&, const RequestFlags&, const Arguments&)) {
   auto flags = std::make_shared<RequestFlags>();
   flags->declare(command->flags);
-  command->group = kGroup;
+  command->group = kKeysGroup;
   command->run = [&context, flags, run](const Arguments& arguments) { return run(context, *flags, arguments); };
   root.children.push_back(std::move(command));
 }

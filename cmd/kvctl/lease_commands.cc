@@ -5,6 +5,7 @@
 
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
+#include "kvctl/terminal_table.h"
 
 namespace kv::kvctl {
 namespace {
@@ -82,7 +83,20 @@ Exit run_list(const Context& context) {
   auto& [client, printer] = std::get<Tools>(tools);
   const auto response = client->lease_list(context.call_options());
   if (!response.ok()) return failed(response.status(), kExitBadConnection);
-  printer->lease_list(*response);
+  if (!context.for_people()) {
+    printer->lease_list(*response);
+    return {};
+  }
+  // For people each lease is asked for: an id alone tells nothing.
+  Rows table{{"lease", "ttl", "left", "keys"}, {}};
+  for (const int64_t id : response->ids) {
+    const auto lease = client->lease_time_to_live(id, true, context.call_options());
+    if (!lease.ok()) return failed(lease.status(), kExitBadConnection);
+    if (lease->ttl_s < 0) continue;  // it has ended meanwhile
+    table.rows.push_back({hex16(id), std::to_string(lease->granted_ttl_s) + "s", std::to_string(lease->ttl_s) + "s",
+                          std::to_string(lease->keys.size())});
+  }
+  context.out << terminal_table(table, context.out_terminal);
   return {};
 }
 
@@ -133,7 +147,7 @@ void add_lease_commands(Command& root, Context& context) {
   lease->description =
       "Leases. A key that is put with one (kvctl put --lease) is deleted when it expires or is revoked. IDs are\n"
       "hexadecimal.";
-  lease->group = "Keys and values";
+  lease->group = kLeasesGroup;
 
   auto grant = make("grant", "<ttl>", "Makes a lease that lives for <ttl> seconds", "  kvctl lease grant 60");
   grant->run = [&context](const Arguments& arguments) { return run_grant(context, arguments); };

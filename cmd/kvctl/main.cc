@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdlib>
 #include <iostream>
 #include <string>
@@ -26,6 +28,11 @@ int main(int argc, char** argv) {
   } else {
     ::setenv("GRPC_VERBOSITY", "NONE", 0);
   }
-  kv::kvctl::Context context{.in = std::cin, .out = std::cout, .err = std::cerr};
-  return kv::kvctl::run_kvctl(args, context, [](const char* name) -> const char* { return std::getenv(name); });
+  const kv::kvctl::VariableReader variable = [](const char* name) -> const char* { return std::getenv(name); };
+  kv::kvctl::Context context{.in = std::cin,
+                             .out = std::cout,
+                             .err = std::cerr,
+                             .out_terminal = kv::kvctl::terminal_of(STDOUT_FILENO, variable),
+                             .err_terminal = kv::kvctl::terminal_of(STDERR_FILENO, variable)};
+  return kv::kvctl::run_kvctl(args, context, variable);
 }

@@ -150,7 +150,7 @@ void add_member_commands(Command& root, Context& context) {
   member->name = "member";
   member->arguments = "<command>";
   member->summary = "The cluster's members";
-  member->group = "Cluster";
+  member->group = kClusterGroup;
 
   auto add = std::make_unique<Command>();
   add->name = "add";

@@ -115,7 +115,7 @@ void add_mirror_command(Command& root, Context& context) {
   command->examples =
       "  kvctl make-mirror standby.example:2379\n"
       "  kvctl make-mirror --prefix /config/ --dest-prefix /imported/config/ standby.example:2379";
-  command->group = "Keys and values";
+  command->group = kToolsGroup;
   auto flags = std::make_shared<MirrorFlags>();
   flags->declare(command->flags);
   command->run = [&context, flags, self = command.get()](const auto& arguments) {

@@ -11,6 +11,7 @@
 #include "client/lease.h"
 #include "client/types.h"
 #include "client/watch.h"
+#include "kvctl/terminal.h"
 
 namespace kv::kvctl {
 
@@ -117,5 +118,8 @@ std::unique_ptr<Printer> make_fields_printer(bool hex, std::ostream& out);
 std::unique_ptr<Printer> make_json_printer(bool hex, std::ostream& out);
 std::unique_ptr<Printer> make_protobuf_printer(std::ostream& out);
 std::unique_ptr<Printer> make_table_printer(std::ostream& out);
+// What is printed when people look at a terminal and asked for no format.
+std::unique_ptr<Printer> make_terminal_printer(bool hex, std::ostream& out, std::ostream& err,
+                                               const Terminal& terminal);
 
 }  // namespace kv::kvctl

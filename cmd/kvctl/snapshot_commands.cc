@@ -245,7 +245,7 @@ void add_snapshot_commands(Command& root, Context& context) {
   snapshot->name = "snapshot";
   snapshot->arguments = "<subcommand>";
   snapshot->summary = "Saves, checks and restores backups";
-  snapshot->group = "Cluster";
+  snapshot->group = kMaintenanceGroup;
 
   auto status = std::make_unique<Command>();
   status->name = "status";
@@ -269,7 +269,7 @@ void add_snapshot_commands(Command& root, Context& context) {
       "Prints the hash of the history in a backup or in a stopped member's data directory: what 'kvctl endpoint "
       "hashkv\n"
       "--rev' prints of a member that had reached that revision, and compacted up to the same one.";
-  hashkv->group = "Cluster";
+  hashkv->group = kMaintenanceGroup;
   auto revision = std::make_shared<int64_t>(0);
   hashkv->flags.add("rev", *revision, "hash the history up to this revision (0: the newest)");
   hashkv->run = [&context, revision](const Arguments& arguments) { return run_hashkv(context, arguments, *revision); };

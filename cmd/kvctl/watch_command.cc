@@ -16,8 +16,6 @@
 namespace kv::kvctl {
 namespace {
 
-using VariableReader = std::function<const char*(const char*)>;
-
 std::string variable_named(const VariableReader& variable, const std::string& name) {
   for (const std::string prefix : {"KVCTL_", "ETCDCTL_"}) {
     if (const char* text = variable((prefix + name).c_str()); text != nullptr && *text != '\0') return text;
@@ -160,7 +158,7 @@ void add_watch_command(Command& root, Context& context, const VariableReader& va
       "  kvctl watch message\n"
       "  kvctl watch --prefix /services/ --rev 1234 --prev-kv\n"
       "  kvctl watch config -- ./reload.sh";
-  command->group = "Keys and values";
+  command->group = kWatchingGroup;
   auto flags = std::make_shared<WatchFlags>();
   flags->declare(command->flags);
   command->run = [&context, flags, variable, self = command.get()](const auto& arguments) {
