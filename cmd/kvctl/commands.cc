@@ -75,6 +75,7 @@ int run_kvctl(const std::vector<std::string>& args, Context& context, const Vari
   add_guard_commands(root, context);
   add_check_commands(root, context);
   add_auth_commands(root, context);
+  add_transfer_commands(root, context);
   add_mirror_command(root, context);
   add_completion_command(root, context);
   add_utility_commands(root, context);

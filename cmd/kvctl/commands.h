@@ -35,6 +35,7 @@ void add_snapshot_commands(Command& root, Context& context);     // snapshot sav
 void add_defrag_command(Command& root, Context& context);
 void add_auth_commands(Command& root, Context& context);       // auth, user, role
 void add_mirror_command(Command& root, Context& context);      // make-mirror
+void add_transfer_commands(Command& root, Context& context);  // export import
 void add_completion_command(Command& root, Context& context);  // completion bash, fish, zsh
 void add_utility_commands(Command& root, Context& context);    // version options help
 

@@ -14,27 +14,29 @@ constexpr auto kLine = std::chrono::seconds(10);
 
 }  // namespace
 
-std::string Progress::bar(uint64_t done_bytes, uint64_t total_bytes, std::chrono::duration<double> took) {
-  const double part =
-      total_bytes == 0 ? 1 : std::min(1.0, static_cast<double>(done_bytes) / static_cast<double>(total_bytes));
+std::string Progress::bar(uint64_t done, uint64_t total, std::chrono::duration<double> took, Unit unit) {
+  const auto amount = [unit](uint64_t n) { return unit == Unit::kBytes ? human_bytes(n) : std::to_string(n); };
+  const double part = total == 0 ? 1 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const auto filled = static_cast<size_t>(part * kBarWidth);
   std::string bar(filled, '=');
   if (filled < kBarWidth) bar += '>' + std::string(kBarWidth - filled - 1, ' ');
   std::string percent = std::to_string(static_cast<int>(part * 100)) + "%";
   percent.insert(0, 4 - percent.size(), ' ');
-  std::string text = "[" + bar + "] " + percent + "  " + human_bytes(done_bytes) + " of " + human_bytes(total_bytes);
-  if (took.count() > 0)
-    text += ", " + human_bytes(static_cast<uint64_t>(static_cast<double>(done_bytes) / took.count())) + "/s";
+  std::string text = "[" + bar + "] " + percent + "  " + amount(done) + " of " + amount(total);
+  if (unit == Unit::kKeys) text += " keys";
+  if (took.count() > 0) text += ", " + amount(static_cast<uint64_t>(static_cast<double>(done) / took.count())) + "/s";
   return text;
 }
 
-void Progress::show(uint64_t done_bytes, uint64_t total_bytes) {
+void Progress::show(uint64_t done, uint64_t total) {
   const auto now = Clock::now();
   const bool first = last_ == Clock::time_point{};
   if (ended_ || (!first && now - last_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kLine)))) return;
   last_ = now;
-  const std::string text =
-      what_ + " " + (terminal_ || !first ? bar(done_bytes, total_bytes, now - begin_) : human_bytes(total_bytes));
+  const std::string text = what_ + " " +
+                           (terminal_ || !first     ? bar(done, total, now - begin_, unit_)
+                            : unit_ == Unit::kBytes ? human_bytes(total)
+                                                    : std::to_string(total) + " keys");
   if (!terminal_) {
     out_ << text << '\n' << std::flush;
     return;
