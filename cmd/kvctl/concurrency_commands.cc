@@ -1,12 +1,17 @@
+#include <unistd.h>
+
 #include <memory>
 #include <ostream>
 #include <utility>
 
 #include "client/election.h"
 #include "client/mutex.h"
+#include "client/semaphore.h"
 #include "kvctl/child_process.h"
 #include "kvctl/commands.h"
+#include "kvctl/go_format.h"
 #include "kvctl/signals.h"
+#include "kvctl/terminal_table.h"
 
 namespace kv::kvctl {
 namespace {
@@ -112,6 +117,68 @@ Exit run_elect(const Context& context, bool listen, const Arguments& arguments) 
   return campaign(context, std::get<Tools>(tools), arguments[0], arguments[1]);
 }
 
+struct SemaphoreFlags {
+  int64_t permits = 1;
+  int64_t ttl = 10;
+  std::string identity;
+  bool list = false;
+};
+
+Exit list_places(const Context& context, Client& client, const std::string& name) {
+  const auto state = client::Semaphore::state(client, name, context.call_options());
+  if (!state.ok()) return failed(state.status());
+  Rows table{{"place", "identity", "lease", "revision"}, {}};
+  const auto add = [&](const char* what, const std::vector<client::SemaphorePlace>& places) {
+    for (const auto& place : places) {
+      table.rows.push_back({what, place.identity, hex16(place.lease), std::to_string(place.revision)});
+    }
+  };
+  add("holds", state->holders);
+  add("waits", state->waiters);
+  Terminal terminal = context.out_terminal;
+  if (!terminal.is_terminal) terminal.columns = SIZE_MAX;
+  context.out << state->holders.size() << " of " << state->permits << " permits are held, " << state->waiters.size()
+              << " wait\n";
+  if (!table.rows.empty()) context.out << terminal_table(table, terminal);
+  return {};
+}
+
+Exit run_semaphore(const Context& context, const SemaphoreFlags& flags, const Arguments& arguments) {
+  if (arguments.empty()) return bad_args("semaphore takes a name and an optional command to execute");
+  if (flags.list && arguments.size() > 1) return bad_args("--list takes no command");
+  auto tools = tools_for(context);
+  if (auto* exit = std::get_if<Exit>(&tools)) return std::move(*exit);
+  auto& [signals, client, printer] = std::get<Tools>(tools);
+  if (flags.list) return list_places(context, *client, arguments[0]);
+  std::string identity = flags.identity;
+  if (identity.empty()) {
+    char host[256] = "";
+    if (::gethostname(host, sizeof host - 1) == 0) identity = host;
+  }
+  const auto session =
+      client::Session::create(*client, {.ttl_s = flags.ttl > 0 ? flags.ttl : client::SessionOptions{}.ttl_s});
+  if (!session.ok()) return failed(session.status());
+  client::Semaphore semaphore(**session, arguments[0], flags.permits, identity);
+  if (const Status s = semaphore.acquire({.stop = signals->token()}); !s.ok()) return failed(s);
+  if (arguments.size() > 1) {
+    context.out.flush();
+    const ChildExit ended = run_child(
+        {arguments.begin() + 1, arguments.end()},
+        {{"KVCTL_SEMAPHORE_KEY", semaphore.key()}, {"KVCTL_SEMAPHORE_REV", std::to_string(semaphore.revision())}});
+    const Status released = semaphore.release();
+    if (!ended.error.empty()) return {ended.code, ended.error, ""};
+    return released.ok() ? Exit{} : failed(released);
+  }
+  if (Exit exit = show_key(context, *client, *printer, semaphore.key(), "permit lost on init"); exit.code != kExitOk) {
+    return exit;
+  }
+  if ((*session)->wait_lost({.stop = signals->token()}).ok()) {
+    return {kExitError, "session expired", "Another may hold the permit by now."};
+  }
+  const Status released = semaphore.release();
+  return released.ok() ? Exit{} : failed(released);
+}
+
 }  // namespace
 
 void add_concurrency_commands(Command& root, Context& context) {
@@ -150,6 +217,30 @@ void add_concurrency_commands(Command& root, Context& context) {
   elect->flags.add("listen,l", *listen, "watch the election, without standing");
   elect->run = [&context, listen](const Arguments& arguments) { return run_elect(context, *listen, arguments); };
   root.children.push_back(std::move(elect));
+
+  auto semaphore = std::make_unique<Command>();
+  semaphore->name = "semaphore";
+  semaphore->arguments = "[options] <name> [exec-command arg1 arg2 ...]";
+  semaphore->summary = "Waits for one of N permits, and holds it";
+  semaphore->description =
+      "Waits for a permit of the semaphore of that name, prints the key by which it is held, and holds it until it is\n"
+      "interrupted; with a command, runs that instead, with KVCTL_SEMAPHORE_KEY and KVCTL_SEMAPHORE_REV in its\n"
+      "environment, and ends with its exit code. Who asked first is served first.\n\n"
+      "The first who asks sets the number of permits; who comes with another number is refused.";
+  semaphore->examples =
+      "  kvctl semaphore reboots --permits 2 -- ./upgrade-and-reboot.sh\n"
+      "  kvctl semaphore reboots --list";
+  semaphore->group = kConcurrencyGroup;
+  const auto semaphore_flags = std::make_shared<SemaphoreFlags>();
+  semaphore->flags.add("permits", semaphore_flags->permits, "how many may hold it at a time");
+  semaphore->flags.add("ttl", semaphore_flags->ttl, "seconds after which the permit of a holder that died is free");
+  semaphore->flags.add("identity", semaphore_flags->identity,
+                       "who holds it, for --list (default: this machine's name)");
+  semaphore->flags.add("list", semaphore_flags->list, "show who holds a permit and who waits");
+  semaphore->run = [&context, semaphore_flags](const Arguments& arguments) {
+    return run_semaphore(context, *semaphore_flags, arguments);
+  };
+  root.children.push_back(std::move(semaphore));
 }
 
 }  // namespace kv::kvctl

@@ -60,7 +60,7 @@ std::string_view go_code_name(Code code) { return code_name(code); }
 std::string error_text(const Status& status) {
   const std::string& text = status.text();
   const bool ours = text.starts_with("etcdserver: ") || text.starts_with("context ") || text.starts_with("mutex: ") ||
-                    text.starts_with("election: ") || text.find("can be reached") != text.npos ||
+                    text.starts_with("election: ") || text.starts_with("semaphore: ") || text.find("can be reached") != text.npos ||
                     text.find("can't be reached") != text.npos ||
                     (status.code() == Code::kInvalidArgument && text.find("endpoint ") == 0);
   if (ours) return text;

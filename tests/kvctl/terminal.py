@@ -245,6 +245,38 @@ def edits(kvctl, scratch):
     check("the editor has the terminal", code == 0 and kvctl.piped("get", "e", "--print-value-only").stdout == "typed\n", seen)
 
 
+def semaphores(kvctl):
+    def places():
+        return kvctl.piped("semaphore", "s", "--list").stdout
+
+    def wait_for(what, text):
+        deadline = time.monotonic() + 60
+        while text not in places():
+            if time.monotonic() > deadline:
+                check(what, False, places())
+                return
+            time.sleep(0.05)
+
+    holders = []
+    for name in ("a", "b"):
+        holders.append(subprocess.Popen(kvctl.argv(["semaphore", "s", "--permits", "2", "--identity", name]),
+                                        stdout=subprocess.DEVNULL, env=kvctl.env({})))
+        wait_for(f"{name} holds a permit", f"{len(holders)} of 2 permits are held, 0 wait")
+    waiter = subprocess.Popen(kvctl.argv(["semaphore", "s", "--permits", "2", "--", "sh", "-c", "echo ran; exit 3"]),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=kvctl.env({}))
+    wait_for("the third waits", "2 of 2 permits are held, 1 wait")
+    check("the third does not run", waiter.poll() is None)
+    other = kvctl.piped("semaphore", "s", "--permits", "5")
+    check("another number of permits is refused", other.returncode == 1 and "has 2 permits" in other.stderr, other)
+    holders[0].terminate()
+    out, _ = waiter.communicate(timeout=60)
+    check("it runs once a permit is free, and its exit code is kvctl's", out == b"ran\n" and waiter.returncode == 3, out)
+    check("a holder that is told to stop ends well", holders[0].wait(timeout=60) == 0)
+    holders[1].terminate()
+    holders[1].wait(timeout=60)
+    wait_for("all permits come back", "0 of 2 permits are held, 0 wait")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kvctl", required=True)
@@ -255,6 +287,7 @@ def main():
         kvctl = Kvctl(options.kvctl, f"127.0.0.1:{client}")
         colours_and_tables(kvctl)
         trees(kvctl)
+        semaphores(kvctl)
         diffs_and_history(kvctl)
         with tempfile.TemporaryDirectory(prefix="kvctl_terminal.") as scratch:
             edits(kvctl, scratch)
