@@ -1,16 +1,25 @@
 #include "client/client.h"
 
-#include <mutex>
 #include <utility>
 
 #include "client/calls.h"
 #include "client/convert.h"
-#include "client/keep_alive_stream.h"
-#include "client/watch_stream.h"
+#include "client/namespace.h"
+#include "client/streams.h"
 
 namespace kv::client {
 
 namespace pb = etcdserverpb;
+
+namespace {
+
+template <typename Response>
+Response stripped(const Namespace& space, Response response) {
+  if (!space.is_all()) space.strip(response);
+  return response;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Client>> Client::create(ClientOptions options) {
   if (options.endpoints.empty()) return Status(Code::kInvalidArgument, "a client needs at least one endpoint");
@@ -23,40 +32,31 @@ Result<std::unique_ptr<Client>> Client::create(ClientOptions options) {
     endpoints.push_back(*std::move(endpoint));
   }
   auto calls = std::make_shared<Calls>(std::move(options), *std::move(dialer), std::move(endpoints));
-  return std::unique_ptr<Client>(new Client(std::move(calls)));
+  return std::unique_ptr<Client>(new Client(std::move(calls), std::make_shared<Streams>(), {}));
 }
 
-// Made when first asked for.
-struct Client::Streams {
-  std::mutex mutex{};  // guards the pointers
-  std::shared_ptr<Poller> poller{};
-  std::shared_ptr<Loop> callbacks{};
-  std::shared_ptr<WatchStream> watches{};
-  std::shared_ptr<KeepAliveStream> keep_alives{};
+Client::Client(std::shared_ptr<Calls> calls, std::shared_ptr<Streams> streams, std::string prefix)
+    : calls_(std::move(calls)),
+      streams_(std::move(streams)),
+      space_(std::make_unique<const Namespace>(std::move(prefix))) {}
 
-  template <typename Stream>
-  std::shared_ptr<Stream> get(std::shared_ptr<Stream>& stream, const std::shared_ptr<Calls>& calls) {
-    const std::lock_guard lock(mutex);
-    if (callbacks == nullptr) callbacks = std::make_shared<Loop>("kv-callbacks");
-    if (poller == nullptr) poller = std::make_shared<Poller>();
-    if (stream == nullptr) stream = std::make_shared<Stream>(calls, poller, callbacks);
-    return stream;
-  }
-};
+Client::~Client() = default;
 
-Client::Client(std::shared_ptr<Calls> calls) : calls_(std::move(calls)), streams_(std::make_unique<Streams>()) {}
-
-Client::~Client() {
-  if (streams_->watches) streams_->watches->stop();
-  if (streams_->keep_alives) streams_->keep_alives->stop();
-  if (streams_->callbacks) streams_->callbacks->stop();
+std::unique_ptr<Client> Client::in_namespace(std::string_view prefix) const {
+  return std::unique_ptr<Client>(new Client(calls_, streams_, space_->key(prefix)));
 }
+
+const std::string& Client::namespace_prefix() const { return space_->prefix(); }
 
 const std::vector<std::string>& Client::endpoints() const { return calls_->options().endpoints; }
 
 Watcher Client::watch(std::string_view key, WatchOptions options, WatchCallbacks callbacks) {
+  // As the server has it, the empty key stands for the smallest there is.
+  const std::string smallest = space_->is_all() || !key.empty() ? std::string(key) : unbounded();
+  options.range_end = space_->range_end(options.range_end);
   return Watcher(streams_->get(streams_->watches, calls_),
-                 std::make_shared<WatchState>(std::string(key), std::move(options), std::move(callbacks)));
+                 std::make_shared<WatchState>(space_->key(smallest), std::move(options), std::move(callbacks),
+                                              space_->prefix().size()));
 }
 
 KeepAlive Client::keep_alive(int64_t lease, KeepAliveOptions options) {
@@ -65,41 +65,48 @@ KeepAlive Client::keep_alive(int64_t lease, KeepAliveOptions options) {
 }
 
 Result<GetResponse> Client::get(std::string_view key, const GetOptions& options, const CallOptions& call) {
-  const auto request = to_proto(key, options);
+  KV_RETURN_IF_ERROR(space_->check(key));
+  auto request = to_proto(key, options);
+  space_->widen(request);
   pb::RangeResponse response;
   KV_RETURN_IF_ERROR(calls_->run(Repeat::kSafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
     return e.kv->Range(&context, request, &response);
   }));
-  return from_proto(std::move(response));
+  return stripped(*space_, from_proto(std::move(response)));
 }
 
 Result<PutResponse> Client::put(std::string_view key, std::string_view value, const PutOptions& options,
                                 const CallOptions& call) {
-  const auto request = to_proto(key, value, options);
+  KV_RETURN_IF_ERROR(space_->check(key));
+  auto request = to_proto(key, value, options);
+  space_->widen(request);
   pb::PutResponse response;
   KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
     return e.kv->Put(&context, request, &response);
   }));
-  return from_proto(std::move(response));
+  return stripped(*space_, from_proto(std::move(response)));
 }
 
 Result<RemoveResponse> Client::remove(std::string_view key, const RemoveOptions& options, const CallOptions& call) {
-  const auto request = to_proto(key, options);
+  KV_RETURN_IF_ERROR(space_->check(key));
+  auto request = to_proto(key, options);
+  space_->widen(request);
   pb::DeleteRangeResponse response;
   KV_RETURN_IF_ERROR(calls_->run(Repeat::kUnsafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
     return e.kv->DeleteRange(&context, request, &response);
   }));
-  return from_proto(std::move(response));
+  return stripped(*space_, from_proto(std::move(response)));
 }
 
 Result<TxnResponse> Client::commit(const Txn& txn, const CallOptions& call) {
-  const auto request = to_proto(txn);
+  KV_RETURN_IF_ERROR(space_->check(txn));
+  const auto request = to_proto(space_->is_all() ? txn : space_->txn(txn));
   const Repeat repeat = txn.read_only() ? Repeat::kSafe : Repeat::kUnsafe;
   pb::TxnResponse response;
   KV_RETURN_IF_ERROR(calls_->run(repeat, call, [&](Endpoint& e, grpc::ClientContext& context) {
     return e.kv->Txn(&context, request, &response);
   }));
-  return from_proto(std::move(response));
+  return stripped(*space_, from_proto(std::move(response)));
 }
 
 Result<CompactResponse> Client::compact(int64_t revision, const CompactOptions& options, const CallOptions& call) {
@@ -290,7 +297,7 @@ Result<LeaseTimeToLiveResponse> Client::lease_time_to_live(int64_t id, bool keys
   KV_RETURN_IF_ERROR(calls_->run(Repeat::kSafe, call, [&](Endpoint& e, grpc::ClientContext& context) {
     return e.lease->LeaseTimeToLive(&context, request, &response);
   }));
-  return from_proto(std::move(response));
+  return stripped(*space_, from_proto(std::move(response)));
 }
 
 Result<LeaseListResponse> Client::lease_list(const CallOptions& call) {

@@ -10,6 +10,8 @@
 // A call is sent a second time only where that can't do harm (retry.h): reads, and calls that certainly never left
 // this process. So a write that fails with Unavailable or DeadlineExceeded may or may not have happened.
 //
+// A range that is larger than one answer: range.h.
+//
 // Watches (watch.h) and keep-alives (lease.h) each share one stream, on a thread that a client starts with the first of
 // them; session.h, mutex.h and election.h build on both.
 #pragma once
@@ -72,6 +74,8 @@ struct CallOptions {
 };
 
 class Calls;
+class Namespace;
+struct Streams;
 
 class Client {
  public:
@@ -144,12 +148,21 @@ class Client {
 
   const std::vector<std::string>& endpoints() const;
 
+  // A view of the keys under `prefix`: it puts the prefix before every key that it sends, also in transactions, ranges
+  // and watches, and takes it off every key that it gets. So what is written for a client works in a part of the key
+  // space: sessions, locks, caches and views of the view too. It shares connections, streams and threads with this
+  // client, and lives as long as it likes: what is said of the destructor holds for the last of them. Leases, members
+  // and maintenance know no prefix; of a lease only the keys under it are told. The empty key is an error.
+  std::unique_ptr<Client> in_namespace(std::string_view prefix) const;
+  // Of this view, with those of the views that it was made from before it; empty for the whole key space.
+  const std::string& namespace_prefix() const;
+
  private:
-  struct Streams;
-  explicit Client(std::shared_ptr<Calls> calls);
+  Client(std::shared_ptr<Calls> calls, std::shared_ptr<Streams> streams, std::string prefix);
 
   const std::shared_ptr<Calls> calls_;
-  const std::unique_ptr<Streams> streams_;
+  const std::shared_ptr<Streams> streams_;
+  const std::unique_ptr<const Namespace> space_;
 };
 
 }  // namespace kv::client

@@ -210,6 +210,10 @@ void WatchStream::deliver(const Watch& watch, pb::WatchResponse&& response, bool
   WatchResponse got = from_proto(std::move(response));
   // What an earlier member has sent already; on one stream there is no such thing.
   std::erase_if(got.events, [&](const Event& e) { return e.kv.mod_revision < watch->next_revision; });
+  for (Event& event : got.events) {
+    event.kv.key.erase(0, watch->strip_bytes);
+    if (event.prev_kv) event.prev_kv->key.erase(0, watch->strip_bytes);
+  }
   if (watch->fragments) {
     auto& events = watch->fragments->events;
     events.insert(events.end(), std::make_move_iterator(got.events.begin()), std::make_move_iterator(got.events.end()));

@@ -17,13 +17,15 @@ namespace kv::client {
 
 // One watch: what its Watcher takes from and the stream fills.
 struct WatchState {
-  WatchState(std::string watched_key, WatchOptions watch_options, WatchCallbacks watch_callbacks)
+  WatchState(std::string watched_key, WatchOptions watch_options, WatchCallbacks watch_callbacks, size_t prefix_size)
       : key(std::move(watched_key)),
+        strip_bytes(prefix_size),
         options(std::move(watch_options)),
         callbacks(std::move(watch_callbacks)),
         next_revision(options.start_revision) {}
 
   const std::string key;
+  const size_t strip_bytes;  // of each key that comes: the namespace's prefix
   const WatchOptions options;
   const WatchCallbacks callbacks;
   bool has_callbacks() const { return callbacks.on_response || callbacks.on_end; }
