@@ -1,5 +1,5 @@
-// The keys of a namespace: a prefix that a client's view puts before every key it sends and takes off every key it gets.
-// Internal; Client::in_namespace() is what users see.
+// The keys of a namespace: a prefix that a client's view puts before every key it sends and takes off every key it
+// gets. Internal; Client::in_namespace() is what users see.
 //
 // It maps intervals as etcd's client/v3/namespace does: an end without a bound becomes the end of the prefix, so that
 // nothing outside is ever reached.
