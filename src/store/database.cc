@@ -242,7 +242,19 @@ Status Database::defragment(std::atomic<bool>& cancel) const {
     if (s.IsIncomplete() || cancel.load()) return {Code::kCanceled, "state: the defragmentation was stopped"};
     if (!s.ok()) return from_rocksdb(s, "state: defragmenting");
   }
-  return {};
+  return wait_for_purge();
+}
+
+Status Database::wait_for_purge() const {
+  // A compaction may be over for who asked for it before its background thread has deleted the files that it replaced.
+  // With deletions held back, listing the log's files waits for those that are under way (so that
+  // a backup's list holds); letting them go again deletes what came up meanwhile, in this thread.
+  if (const rocksdb::Status s = db_->DisableFileDeletions(); !s.ok())
+    return from_rocksdb(s, "state: waiting for deletions");
+  rocksdb::VectorLogPtr files;
+  const rocksdb::Status listed = db_->GetSortedWalFiles(files);
+  const rocksdb::Status enabled = db_->EnableFileDeletions(/*force=*/false);
+  return from_rocksdb(listed.ok() ? enabled : listed, "state: waiting for deletions");
 }
 
 }  // namespace kv::store

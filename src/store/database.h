@@ -55,6 +55,9 @@ class Database {
   Status defragment(std::atomic<bool>& cancel) const;
 
  private:
+  // Returns when the files that finished compactions replaced are gone from the disk.
+  Status wait_for_purge() const;
+
   enum Family { kDefault, kHead, kHistory, kMeta, kLease, kFamilies };
 
   Database() = default;
