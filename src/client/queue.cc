@@ -16,8 +16,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kPause{50};
-
 Status over(const Wait& wait) {
   if (wait.stop.stop_requested()) return Status(Code::kCanceled, "context canceled");
   if (steady_clock::now() >= wait.deadline) return Status(Code::kDeadlineExceeded, "context deadline exceeded");
@@ -62,12 +60,12 @@ bool worth_repeating(const Status& status) {
          status.code() == Code::kCanceled;
 }
 
-Status pause_within(const Wait& wait) {
+Status pause_within(const Wait& wait, milliseconds pause) {
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
-  const Wait pause{.deadline = std::min(wait.deadline, steady_clock::now() + kPause), .stop = wait.stop};
-  (void)wait_for(never, lock, pause, [] { return false; });
+  const Wait within{.deadline = std::min(wait.deadline, steady_clock::now() + pause), .stop = wait.stop};
+  (void)wait_for(never, lock, within, [] { return false; });
   return over(wait);
 }
 

@@ -1,6 +1,7 @@
 // The queue of keys under a name, in the order of their creation, that locks and elections are. Internal.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -56,7 +57,7 @@ CallOptions call_within(const Wait& wait);
 bool worth_repeating(const Status& status);
 
 // Waits a moment before a repetition; not ok when `wait` is over.
-Status pause_within(const Wait& wait);
+Status pause_within(const Wait& wait, std::chrono::milliseconds pause = std::chrono::milliseconds(50));
 
 // Calls `call(CallOptions)` until it answers, for as long as `wait` allows; the last answer.
 template <typename Call>

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "client/stm.h"
 #include "etcdserverpb/rpc.grpc.pb.h"
 
 namespace kv::client {
@@ -52,6 +53,7 @@ class FakeMember final : public etcdserverpb::KV::Service {
   grpc::Status Range(grpc::ServerContext* context, const etcdserverpb::RangeRequest* request,
                      etcdserverpb::RangeResponse* response) override {
     ++reads;
+    response->mutable_header()->set_revision(7);
     auto* kv = response->add_kvs();
     kv->set_key(request->key());
     kv->set_value(name_);
@@ -61,12 +63,15 @@ class FakeMember final : public etcdserverpb::KV::Service {
     ++writes;
     return behaviour ? behaviour(*context) : grpc::Status::OK;
   }
-  grpc::Status Txn(grpc::ServerContext* context, const etcdserverpb::TxnRequest*, etcdserverpb::TxnResponse*) override {
+  grpc::Status Txn(grpc::ServerContext* context, const etcdserverpb::TxnRequest*,
+                   etcdserverpb::TxnResponse* response) override {
     ++txns;
+    response->set_succeeded(succeeds);
     return behaviour ? behaviour(*context) : grpc::Status::OK;
   }
 
   Behaviour behaviour;  // set before the first call
+  std::atomic<bool> succeeds{false};
   std::atomic<int> reads{0};
   std::atomic<int> writes{0};
   std::atomic<int> txns{0};
@@ -305,6 +310,51 @@ TEST(ClientFailure, Txn_that_only_reads_is_repeated_and_one_that_writes_is_not) 
   EXPECT_EQ(member.txns, 1);
   EXPECT_FALSE(client->commit(Txn().then({get_op("k")}), {.timeout = milliseconds(200)}).ok());
   EXPECT_GT(member.txns, 2);
+}
+
+// Loses the answers to the first `lost` transactions.
+void lose_answers(FakeMember& member, int lost) {
+  member.behaviour = [&member, lost](grpc::ServerContext&) {
+    return member.txns > 0 && member.txns <= lost ? unavailable("etcdserver: leader changed") : grpc::Status::OK;
+  };
+}
+
+Status read_and_write(Stm& stm) {
+  const auto got = stm.get("k");
+  stm.put("k", "v");
+  return got.status();
+}
+
+TEST(ClientFailure, Stm_that_has_read_sends_an_unanswered_commit_again) {
+  FakeMember member("m");
+  lose_answers(member, 2);
+  member.succeeds = true;
+  auto client = client_for({member.endpoint()});
+  const auto done = transact(*client, read_and_write);
+  ASSERT_TRUE(done.ok()) << done.status().to_string();
+  EXPECT_EQ(done->runs, 1);
+  EXPECT_EQ(member.txns, 3);
+}
+
+TEST(ClientFailure, Stm_does_not_run_again_when_an_unanswered_commit_may_have_been_what_it_lost_to) {
+  FakeMember member("m");
+  lose_answers(member, 1);
+  auto client = client_for({member.endpoint()});
+  EXPECT_EQ(transact(*client, read_and_write).status(), Status(Code::kUnavailable, "etcdserver: leader changed"));
+  EXPECT_EQ(member.txns, 2);
+}
+
+TEST(ClientFailure, Stm_that_has_read_nothing_sends_its_commit_once) {
+  FakeMember member("m");
+  lose_answers(member, 1);
+  member.succeeds = true;
+  auto client = client_for({member.endpoint()});
+  const auto done = transact(*client, [](Stm& stm) -> Status {
+    stm.put("k", "v");
+    return {};
+  });
+  EXPECT_EQ(done.status(), Status(Code::kUnavailable, "etcdserver: leader changed"));
+  EXPECT_EQ(member.txns, 1);
 }
 
 TEST(ClientFailure, Server_error_is_handed_on_to_the_letter_and_not_repeated) {

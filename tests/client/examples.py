@@ -88,6 +88,10 @@ def watch(binary, endpoint):
 
 # What each program is given behind the endpoint, and what it prints. Those that bring their own server get nothing.
 PRINTS = {
+    "range": (["/fruit/"], "/fruit/apple = ripe\n/fruit/cherry = ripe\n/fruit/plum = ripe\n3 keys on 2 pages\n"),
+    "namespace": ([], "owner is acme\nowner is umbrella\n/tenants/acme/owner\n/tenants/acme/theme\n"
+                      "/tenants/umbrella/owner\n/tenants/umbrella/theme\n"),
+    "stm": (["alice", "bob", "10"], "alice 90\nbob 110\n"),
     "lease": ([], "registered for 10 s at a time\nkeys left: 0\n"),
     "mutex": ([], "locked\nwritten under the lock\nunlocked\n"),
     "election": (["10.0.0.7:8080"], "leader: 10.0.0.7:8080\nresigned\n"),
