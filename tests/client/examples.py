@@ -91,6 +91,7 @@ PRINTS = {
     "range": (["/fruit/"], "/fruit/apple = ripe\n/fruit/cherry = ripe\n/fruit/plum = ripe\n3 keys on 2 pages\n"),
     "namespace": ([], "owner is acme\nowner is umbrella\n/tenants/acme/owner\n/tenants/acme/theme\n"
                       "/tenants/umbrella/owner\n/tenants/umbrella/theme\n"),
+    "cache": (["/config/web/"], "log_level is info\nlog_level is debug\n"),
     "stm": (["alice", "bob", "10"], "alice 90\nbob 110\n"),
     "lease": ([], "registered for 10 s at a time\nkeys left: 0\n"),
     "mutex": ([], "locked\nwritten under the lock\nunlocked\n"),
