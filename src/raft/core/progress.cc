@@ -121,6 +121,8 @@ void Progress::snapshot_failed() {
 void Progress::unreachable() {
   // With nothing on its way nothing was lost: the logs are still known to agree up to next() - 1.
   if (state_ == ProgressState::kReplicate && !inflight_.empty()) probe();
+  // Whoever was fetching may have been restarted and knows of no offer. One that fetches still ignores the next.
+  snapshot_failed();
 }
 
 void Progress::tick(uint32_t limit) {

@@ -7,7 +7,7 @@
 //
 //     probe --accepted--> replicate --rejected, unreachable--> probe
 //     probe --entries are gone--> snapshot --installed or caught up--> replicate
-//     snapshot --refused, or no answer for long--> probe
+//     snapshot --refused, unreachable, or no answer for long--> probe
 #pragma once
 
 #include <cstddef>
