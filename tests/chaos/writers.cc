@@ -41,8 +41,14 @@ void Writers::stop() {
   threads_.clear();
 }
 
+int Writers::member(uint64_t turn) const {
+  const std::vector<int>& members = options_.members;
+  return members.empty() ? static_cast<int>(turn % static_cast<uint64_t>(cluster_.size()))
+                         : members[turn % members.size()];
+}
+
 void Writers::write(int thread) {
-  int member = thread % cluster_.size();
+  int member = this->member(static_cast<uint64_t>(thread));
   std::vector<std::unique_ptr<harness::Client>> clients;
   for (int i = 0; i < cluster_.size(); ++i) clients.push_back(cluster_.connect(i));
   const auto first = static_cast<uint32_t>(thread) * options_.keys_per_thread;
@@ -67,7 +73,7 @@ void Writers::write(int thread) {
       ++acknowledged_;
     } else {
       ++refusals_[std::to_string(status.error_code()) + " " + status.error_message()];
-      member = static_cast<int>(random.below(static_cast<uint64_t>(cluster_.size())));
+      member = this->member(random.next());
     }
   }
 }

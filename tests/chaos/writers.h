@@ -29,7 +29,8 @@ struct WriterOptions {
   int threads = 16;
   uint32_t keys_per_thread = 20;
   size_t value_bytes = 256;
-  milliseconds timeout{250};  // of one write at most; what is not answered by then may have happened or not
+  milliseconds timeout{250};      // of one write at most; what is not answered by then may have happened or not
+  std::vector<int> members = {};  // that are written to; empty: all
 };
 
 std::string key_name(uint32_t key);
@@ -62,6 +63,7 @@ class Writers {
 
  private:
   void write(int thread);
+  int member(uint64_t turn) const;
 
   harness::Cluster& cluster_;
   const WriterOptions options_;
