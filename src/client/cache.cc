@@ -204,7 +204,7 @@ void Cache::replace(State&& state, int64_t revision) {
 }
 
 void Cache::tell(const std::vector<Event>& events) const {
-  if (options_.on_change && !events.empty()) options_.on_change(events);
+  if (options_.on_change && !events.empty()) options_.on_change(*this, events);
 }
 
 }  // namespace kv::client

@@ -34,13 +34,15 @@
 
 namespace kv::client {
 
+class Cache;
+
 struct CacheOptions {
   // These run on the cache's thread, one at a time, and delay what the cache shows next. They may read the cache and
   // use the client, but neither wait_revision() nor destroy the cache.
   //
   // What has changed since the call before, or since create() read it; the cache shows it already. prev_kv is what the
   // cache showed before. The first may come before create() has returned.
-  std::function<void(const std::vector<Event>&)> on_change{};
+  std::function<void(const Cache&, const std::vector<Event>&)> on_change{};
   // The cache is no longer kept current; the last call. See Cache::status().
   std::function<void(const Status&)> on_end{};
 

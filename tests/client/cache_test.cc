@@ -93,7 +93,7 @@ TEST_F(ClientCache, Tells_changes_with_what_was_before) {
   put("a", "1");
   std::promise<void> all;
   std::vector<Event> told;
-  const auto cached = cache({.on_change = [&](const std::vector<Event>& events) {
+  const auto cached = cache({.on_change = [&](const Cache&, const std::vector<Event>& events) {
     told.insert(told.end(), events.begin(), events.end());
     if (told.size() == 3) all.set_value();
   }});
@@ -119,7 +119,7 @@ TEST_F(ClientCache, Reads_everything_anew_when_the_history_that_it_needs_is_comp
   std::future<void> released = release.get_future();
   std::vector<std::string> told;
   const auto cached = cache({.on_change =
-                                 [&](const std::vector<Event>& events) {
+                                 [&](const Cache&, const std::vector<Event>& events) {
                                    if (told.empty()) {
                                      stuck.set_value();
                                      released.wait();

@@ -92,6 +92,7 @@ PRINTS = {
     "namespace": ([], "owner is acme\nowner is umbrella\n/tenants/acme/owner\n/tenants/acme/theme\n"
                       "/tenants/umbrella/owner\n/tenants/umbrella/theme\n"),
     "cache": (["/config/web/"], "log_level is info\nlog_level is debug\n"),
+    "registry": (["services/mail", "10.0.0.7:25"], "mail is at 10.0.0.7:25 (zone a)\nnobody any more\n"),
     "stm": (["alice", "bob", "10"], "alice 90\nbob 110\n"),
     "lease": ([], "registered for 10 s at a time\nkeys left: 0\n"),
     "mutex": ([], "locked\nwritten under the lock\nunlocked\n"),
