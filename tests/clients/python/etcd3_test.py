@@ -7,13 +7,10 @@ usage: etcd3_test.py SERVER [unittest's arguments]
 Left out: `filters` of watches, which this version of the package can't send (it assigns to a repeated field), and
 TLS. Watch callbacks run on one thread of the package.
 """
-import fcntl
 import io
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +26,9 @@ except ImportError as missing:
     print(f"SKIPPED: {missing} (Debian's package python3-etcd3)")
     sys.exit(77)
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "harness"))
+from ports import take_port  # noqa: E402
+
 # Calls that kvd does not serve yet, by the test that makes them.
 NOT_YET = {
 }
@@ -38,7 +38,7 @@ SECONDS = 15  # for what must come
 
 
 class Member:
-    """A server on data of its own, on ports that no other test takes (see tests/harness/files.h)."""
+    """A server on data of its own, on ports that no other test takes."""
 
     def __init__(self, program):
         self.directory = tempfile.mkdtemp(prefix="kvd-python-")
@@ -59,23 +59,9 @@ class Member:
         self.process = subprocess.Popen([program, *flags], stdout=self.log, stderr=self.log)
 
     def take_port(self):
-        directory = os.path.join(tempfile.gettempdir(), "kvd-test-ports")
-        os.makedirs(directory, exist_ok=True)
-        while True:
-            port = random.randint(10000, 31999)
-            if port in (22379, 22380):  # scripts/up's
-                continue
-            lock = open(os.path.join(directory, str(port)), "ab")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with socket.socket() as s:
-                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    s.bind(("127.0.0.1", port))
-            except OSError:
-                lock.close()
-                continue
-            self.locks.append(lock)
-            return port
+        port, lock = take_port()
+        self.locks.append(lock)
+        return port
 
     def wait_ready(self):
         deadline = time.monotonic() + 30
