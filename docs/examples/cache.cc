@@ -2,7 +2,7 @@
 //   example_cache 127.0.0.1:2379 /config/web/
 #include <iostream>
 
-#include "client/cache.h"
+#include <kv/client/cache.h>
 
 using namespace kv::client;
 

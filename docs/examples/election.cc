@@ -2,7 +2,7 @@
 //   example_election 127.0.0.1:2379 10.0.0.7:8080
 #include <iostream>
 
-#include "client/election.h"
+#include <kv/client/election.h>
 
 using namespace kv::client;
 

@@ -2,7 +2,7 @@
 //   example_mutex 127.0.0.1:2379
 #include <iostream>
 
-#include "client/mutex.h"
+#include <kv/client/mutex.h>
 
 using namespace kv::client;
 

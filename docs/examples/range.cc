@@ -2,7 +2,7 @@
 //   example_range 127.0.0.1:2379 /fruit/
 #include <iostream>
 
-#include "client/range.h"
+#include <kv/client/range.h>
 
 using namespace kv::client;
 

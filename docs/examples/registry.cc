@@ -3,7 +3,7 @@
 #include <future>
 #include <iostream>
 
-#include "client/registry.h"
+#include <kv/client/registry.h>
 
 using namespace kv::client;
 

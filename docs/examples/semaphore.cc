@@ -2,7 +2,7 @@
 //   example_semaphore 127.0.0.1:2379 host-17
 #include <iostream>
 
-#include "client/semaphore.h"
+#include <kv/client/semaphore.h>
 
 using namespace kv::client;
 

@@ -2,8 +2,8 @@
 //   example_server
 #include <iostream>
 
-#include "client/client.h"
-#include "embed/server.h"
+#include <kv/client/client.h>
+#include <kv/embed/server.h>
 
 int main() {
   // Free ports, and data in a directory that goes with the object. start_cluster(3) makes a cluster.

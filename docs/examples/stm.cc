@@ -2,7 +2,7 @@
 //   example_stm 127.0.0.1:2379 alice bob 10
 #include <iostream>
 
-#include "client/stm.h"
+#include <kv/client/stm.h>
 
 using namespace kv::client;
 

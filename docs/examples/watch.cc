@@ -2,7 +2,7 @@
 //   example_watch 127.0.0.1:2379 /services/
 #include <iostream>
 
-#include "client/client.h"
+#include <kv/client/client.h>
 
 using namespace kv::client;
 

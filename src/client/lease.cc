@@ -32,7 +32,8 @@ void KeepAlive::close() {
 
 int64_t KeepAlive::lease() const { return lease_->id; }
 
-bool KeepAlive::lost() const { return lease_->lost.stop_requested(); }
+// Not by lost_token(), of which the stop is requested a moment after wait_lost() is woken.
+bool KeepAlive::lost() const { return why_lost().has_value(); }
 
 std::optional<Status> KeepAlive::why_lost() const {
   const std::lock_guard lock(lease_->mutex);

@@ -1,0 +1,33 @@
+// Runs what is written in C, against a member of its own.
+#include "client/c_interface.h"
+
+#include <gtest/gtest.h>
+
+#include "client/embedded.h"
+
+namespace kv::client {
+namespace {
+
+class ClientC : public Embedded {
+ protected:
+  static void expect_null(const char* (*test)(const char*)) {
+    const char* failure = test(server_->endpoint().c_str());
+    EXPECT_EQ(failure, nullptr) << failure;
+  }
+};
+
+TEST_F(ClientC, Keys_are_put_found_and_deleted) { expect_null(c_keys); }
+TEST_F(ClientC, Compare_and_swap_tells_what_was_there_instead) { expect_null(c_compare); }
+TEST_F(ClientC, Watch_sees_changes_and_can_be_stopped) { expect_null(c_watch); }
+TEST_F(ClientC, Lease_is_kept_alive_until_it_is_lost) { expect_null(c_lease); }
+TEST_F(ClientC, Errors_are_codes_and_texts_and_null_is_no_crash) { expect_null(c_errors); }
+
+TEST_F(ClientC, Watch_whose_history_is_gone_says_so) {
+  while (client_->put(key("x"), "y")->header.revision < 4) {
+  }
+  ASSERT_TRUE(client_->compact(3).ok());
+  expect_null(c_watch_compacted);
+}
+
+}  // namespace
+}  // namespace kv::client
