@@ -34,6 +34,16 @@ def check_dashboard(deploy):
         places.add(place)
 
 
+def check_advisories(source):
+    """Each test that docs/security.md names is there."""
+    text = (source / "docs" / "security.md").read_text()
+    named = re.findall(r"\]\(\.\./(tests/\S+?)\) `(\w+)`", text)
+    assert len(named) >= 20 and text.count("`](") == 0
+    for path, name in named:
+        test = (source / path).read_text()
+        assert re.search(rf"(TEST(_F|_P)?\(\w+, {name}\)|def {name}\()", test), f"docs/security.md: no {name} in {path}"
+
+
 def check_prometheus(deploy):
     rules = (deploy / "prometheus" / "kvd-alerts.yml").read_text()
     alerts = re.findall(r"- alert: (\S+)", rules)
@@ -92,7 +102,9 @@ def check_compose(deploy):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--source", type=pathlib.Path, required=True)
-    deploy = parser.parse_args().source / "deploy"
+    source = parser.parse_args().source
+    deploy = source / "deploy"
+    check_advisories(source)
     check_dashboard(deploy)
     check_hosts(deploy)
     used = [tool for tool in (check_prometheus(deploy), check_service(deploy), check_compose(deploy)) if tool]

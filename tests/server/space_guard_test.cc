@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/downgrade.h"
+#include "server/space_cost.h"
 
 namespace kv::server {
 namespace {
@@ -54,6 +55,26 @@ TEST_F(SpaceGuardTest, What_was_let_in_counts_until_it_is_measured) {
   clock_.now_ms += 1000;
   EXPECT_EQ(g.ask(100), Verdict::kRoom);
   EXPECT_EQ(measured_, 2);
+}
+
+// etcd did not count them until 3.7.1: so the quota let through what stood in a transaction within a transaction.
+TEST(SpaceCost, Transactions_within_transactions_cost_what_they_write) {
+  const auto put = [](etcdserverpb::RequestOp* op) {
+    op->mutable_request_put()->set_key("key");
+    op->mutable_request_put()->set_value(std::string(1000, 'v'));
+  };
+  kvdpb::Command plain;
+  put(plain.mutable_txn()->add_success());
+  const size_t one = space_cost(plain);
+  EXPECT_GE(one, 1003u);
+  kvdpb::Command deep;
+  etcdserverpb::TxnRequest* txn = deep.mutable_txn();
+  for (int depth = 1; depth <= 5; ++depth) {
+    txn = txn->add_failure()->mutable_request_txn();
+    put(txn->add_success());
+    put(txn->add_failure());
+    EXPECT_EQ(space_cost(deep), static_cast<size_t>(depth) * one) << "one way of each is taken";
+  }
 }
 
 TEST_F(SpaceGuardTest, Without_limits_nothing_is_measured) {
