@@ -1,6 +1,6 @@
 # Run at install time, with `source` and `include` set: copies the library's face.
 set(headers base/check.h base/status.h)
-foreach(name auth cache client election lease mutex range registry semaphore session stm txn types wait watch)
+foreach(name async auth cache client election lease mutex range registry semaphore session stm txn types wait watch)
   list(APPEND headers client/${name}.h)
 endforeach()
 foreach(header ${headers})

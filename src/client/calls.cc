@@ -20,12 +20,12 @@ Status explained(Status status, const Endpoint& endpoint, Repeat repeat) {
   return Status(status.code(), std::move(text));
 }
 
+}  // namespace
+
 void set_deadline(grpc::ClientContext& context, SteadyTime deadline) {
   context.set_deadline(std::chrono::system_clock::now() +
                        std::chrono::duration_cast<std::chrono::microseconds>(deadline - steady_clock::now()));
 }
-
-}  // namespace
 
 Status to_status(const grpc::Status& from) {
   if (from.ok()) return {};
@@ -44,34 +44,40 @@ Calls::Calls(ClientOptions options, Dialer dialer, std::vector<std::unique_ptr<E
       token_(options_.token),
       random_(static_cast<uint64_t>(steady_clock::now().time_since_epoch().count())) {}
 
+SteadyTime Calls::deadline_of(const CallOptions& call) const {
+  return steady_clock::now() + (call.timeout.count() > 0 ? call.timeout : options_.call_timeout);
+}
+
+bool Calls::try_again(History& history, const Status& status, Endpoint& endpoint, bool elsewhere) {
+  // A repetition that the deadline cuts off says less than what a server answered before.
+  const bool cut_off = status.code() == Code::kDeadlineExceeded && history.repeat == Repeat::kSafe;
+  if (cut_off && history.last.text().starts_with("etcdserver: ")) return false;
+  history.last = explained(status, endpoint, history.repeat);
+  if (status.ok()) return false;
+  if (token_refused(status) && !options_.user.empty() && !std::exchange(history.logged_in_again, true)) {
+    forget_token();
+    return true;
+  }
+  if (!may_retry(status, history.repeat, elsewhere ? endpoints_.size() : 1)) return false;
+  endpoints_.move_on_from(&endpoint);
+  return true;
+}
+
 Status Calls::run(Repeat repeat, const CallOptions& call, const Attempt& attempt, Endpoint* only) {
-  const SteadyTime deadline = steady_clock::now() + (call.timeout.count() > 0 ? call.timeout : options_.call_timeout);
-  Status last;
-  bool logged_in_again = false;
+  const SteadyTime deadline = deadline_of(call);
+  History history{.repeat = repeat};
   for (size_t n = 0; n < kAttemptsMax; ++n) {
-    if (!pause_before(n, deadline)) return last;
+    if (!pause_before(n, deadline)) break;
     auto endpoint = choose(only, deadline);
     // When the first attempt got an answer, that says more than the failure to find somebody for the second.
-    if (!endpoint.ok()) return n == 0 ? endpoint.status() : last;
+    if (!endpoint.ok()) return n == 0 ? endpoint.status() : history.last;
 
     grpc::ClientContext context;
     if (Status s = authorise(**endpoint, context, deadline); !s.ok()) return s;
     set_deadline(context, deadline);
-    const Status status = to_status(attempt(**endpoint, context));
-    if (status.ok()) return status;
-    // A repetition that the deadline cuts off says less than what a server answered before.
-    const bool cut_off = status.code() == Code::kDeadlineExceeded && repeat == Repeat::kSafe;
-    if (cut_off && last.text().starts_with("etcdserver: ")) return last;
-    last = explained(status, **endpoint, repeat);
-    if (token_refused(status) && !options_.user.empty() && !logged_in_again) {
-      logged_in_again = true;
-      forget_token();
-      continue;
-    }
-    if (!may_retry(status, repeat, only != nullptr ? 1 : endpoints_.size())) return last;
-    endpoints_.move_on_from(*endpoint);
+    if (!try_again(history, to_status(attempt(**endpoint, context)), **endpoint, only == nullptr)) break;
   }
-  return last;
+  return history.last;
 }
 
 Status Calls::run_on(std::string_view name, const CallOptions& call, const Attempt& attempt) {
@@ -81,16 +87,17 @@ Status Calls::run_on(std::string_view name, const CallOptions& call, const Attem
   return run(Repeat::kSafe, call, attempt, stranger->get());
 }
 
+std::chrono::microseconds Calls::pause(size_t attempt) {
+  const std::lock_guard lock(mutex_);
+  return retry_pause(attempt, endpoints_.size(), random_);
+}
+
 // False when the deadline comes first.
 bool Calls::pause_before(size_t attempt, SteadyTime deadline) {
-  std::chrono::microseconds pause;
-  {
-    const std::lock_guard lock(mutex_);
-    pause = retry_pause(attempt, endpoints_.size(), random_);
-  }
-  if (pause.count() == 0) return true;
-  if (steady_clock::now() + pause >= deadline) return false;
-  std::this_thread::sleep_for(pause);
+  const std::chrono::microseconds wait = pause(attempt);
+  if (wait.count() == 0) return true;
+  if (steady_clock::now() + wait >= deadline) return false;
+  std::this_thread::sleep_for(wait);
   return true;
 }
 

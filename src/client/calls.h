@@ -18,6 +18,7 @@
 namespace kv::client {
 
 Status to_status(const grpc::Status& from);
+void set_deadline(grpc::ClientContext& context, SteadyTime deadline);
 
 // Whether `status` says that the token is no longer good; with a name and a password there is another.
 bool token_refused(const Status& status);
@@ -26,6 +27,23 @@ bool token_refused(const Status& status);
 class Calls {
  public:
   Calls(ClientOptions options, Dialer dialer, std::vector<std::unique_ptr<Endpoint>> endpoints);
+
+  // What is known of a call behind its attempts.
+  struct History {
+    Repeat repeat = Repeat::kUnsafe;
+    Status last{};  // what it answers if there is no other attempt
+    bool logged_in_again = false;
+  };
+  // Whether a call that ended with `status` on `endpoint` is to be tried again; `history.last` is its answer else.
+  bool try_again(History& history, const Status& status, Endpoint& endpoint, bool elsewhere = true);
+  SteadyTime deadline_of(const CallOptions& call) const;
+  // Before attempt number `attempt`.
+  std::chrono::microseconds pause(size_t attempt);
+
+  // Steps of a call that doesn't wait: see EndpointSet.
+  Endpoint* ready() const { return endpoints_.ready(); }
+  Connecting connecting() const { return endpoints_.connecting(); }
+  void prefer(const Endpoint* endpoint) { endpoints_.prefer(endpoint); }
 
   using Attempt = std::function<grpc::Status(Endpoint&, grpc::ClientContext&)>;
 

@@ -4,7 +4,8 @@
 //   if (!client.ok()) return client.status();
 //   Result<kv::client::GetResponse> got = (*client)->get("message");
 //
-// One Client serves all threads of a program; calls block until they are answered or their time is over. It keeps to
+// One Client serves all threads of a program; calls block until they are answered or their time is over (for others see
+// async.h). It keeps to
 // one endpoint for as long as that works and moves on to the next when it doesn't.
 //
 // A call is sent a second time only where that can't do harm (retry.h): reads, and calls that certainly never left
@@ -57,6 +58,9 @@ struct ClientOptions {
   std::chrono::milliseconds keepalive_time{10000};
   std::chrono::milliseconds keepalive_timeout{6000};
 
+  // Of calls that nobody waits for (async.h): so many may be on their way.
+  size_t async_calls_max = 1024;
+
   size_t send_bytes_max = 2 * 1024 * 1024;
   size_t receive_bytes_max = INT32_MAX;
 
@@ -73,6 +77,7 @@ struct CallOptions {
   std::chrono::milliseconds timeout{0};
 };
 
+class Async;
 class Calls;
 class Namespace;
 struct Streams;
@@ -158,6 +163,7 @@ class Client {
   const std::string& namespace_prefix() const;
 
  private:
+  friend class Async;
   Client(std::shared_ptr<Calls> calls, std::shared_ptr<Streams> streams, std::string prefix);
 
   const std::shared_ptr<Calls> calls_;

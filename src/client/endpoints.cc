@@ -17,8 +17,6 @@ using std::chrono::milliseconds;
 
 // While one endpoint doesn't answer at all, the next is tried beside it after this long.
 constexpr milliseconds kHeadStart{200};
-// How often the states of endpoints that are being connected are looked at; gRPC has no wait for "any of these".
-constexpr milliseconds kLook{20};
 // Go's gRPC takes no shorter keep-alive time, and servers are set up for that.
 constexpr milliseconds kKeepaliveTimeMin{10'000};
 
@@ -158,18 +156,29 @@ EndpointSet::EndpointSet(std::vector<std::unique_ptr<Endpoint>> endpoints, milli
   KV_CHECK(!endpoints_.empty(), "a client needs an endpoint");
 }
 
-Result<Endpoint*> EndpointSet::pick(SteadyTime deadline, std::stop_token stop) {
-  const size_t first = preferred_.load(std::memory_order_relaxed);
+Endpoint* EndpointSet::ready() const {
   // The usual case costs one look and no allocation.
-  Endpoint* const preferred = endpoints_[first].get();
-  if (preferred->channel->GetState(true) == GRPC_CHANNEL_READY) return preferred;
+  Endpoint* const preferred = endpoints_[preferred_.load(std::memory_order_relaxed)].get();
+  return preferred->channel->GetState(true) == GRPC_CHANNEL_READY ? preferred : nullptr;
+}
 
+Connecting EndpointSet::connecting() const {
+  const size_t first = preferred_.load(std::memory_order_relaxed);
   std::vector<Endpoint*> order;
   for (size_t i = 0; i < endpoints_.size(); ++i) order.push_back(endpoints_[(first + i) % endpoints_.size()].get());
-  auto picked = first_connected(order, deadline, std::move(stop));
-  if (!picked.ok()) return picked;
-  const auto at = std::find(order.begin(), order.end(), *picked) - order.begin();
-  preferred_.store((first + static_cast<size_t>(at)) % endpoints_.size(), std::memory_order_relaxed);
+  return Connecting(std::move(order));
+}
+
+void EndpointSet::prefer(const Endpoint* endpoint) {
+  for (size_t i = 0; i < endpoints_.size(); ++i) {
+    if (endpoints_[i].get() == endpoint) preferred_.store(i, std::memory_order_relaxed);
+  }
+}
+
+Result<Endpoint*> EndpointSet::pick(SteadyTime deadline, std::stop_token stop) {
+  if (Endpoint* const preferred = ready()) return preferred;
+  auto picked = first_connected(connecting(), deadline, std::move(stop));
+  if (picked.ok()) prefer(*picked);
   return picked;
 }
 
@@ -188,44 +197,52 @@ Endpoint* EndpointSet::find(std::string_view name) const {
 }
 
 Status EndpointSet::connect(Endpoint* endpoint, SteadyTime deadline) const {
-  return first_connected(std::span(&endpoint, 1), deadline).status();
+  return first_connected(Connecting({endpoint}), deadline).status();
 }
 
-Result<Endpoint*> EndpointSet::first_connected(std::span<Endpoint* const> order, SteadyTime deadline,
-                                               std::stop_token stop) const {
-  const SteadyTime begin = std::chrono::steady_clock::now();
-  const SteadyTime give_up = std::min(deadline, begin + dial_timeout_);
-  size_t started = 1;  // the first so many of `order` are being connected
-  SteadyTime next_start = begin + kHeadStart;
+Result<Endpoint*> EndpointSet::first_connected(Connecting connecting, SteadyTime deadline, std::stop_token stop) const {
+  const SteadyTime give_up = std::min(deadline, std::chrono::steady_clock::now() + dial_timeout_);
   for (;;) {
-    Endpoint* waiting_for = nullptr;
-    grpc_connectivity_state seen = GRPC_CHANNEL_IDLE;
-    for (size_t i = 0; i < started; ++i) {
-      const auto state = order[i]->channel->GetState(true);
-      if (state == GRPC_CHANNEL_READY) return order[i];
-      const bool failed = state == GRPC_CHANNEL_TRANSIENT_FAILURE;
-      if (failed && i + 1 == started && started < order.size()) {
-        ++started;
-        next_start = std::chrono::steady_clock::now() + kHeadStart;
-      }
-      if (waiting_for == nullptr || !failed) {
-        waiting_for = order[i];
-        seen = state;
-      }
-    }
+    if (Endpoint* const connected = connecting.step()) return connected;
     const SteadyTime now = std::chrono::steady_clock::now();
-    if (now >= give_up || stop.stop_requested()) {
-      return unreachable(order, std::chrono::duration_cast<milliseconds>(now - begin));
-    }
-    if (now >= next_start && started < order.size()) {
-      ++started;
-      next_start = now + kHeadStart;
-      continue;
-    }
-    const auto look = std::min<std::chrono::nanoseconds>(kLook, give_up - now);
-    waiting_for->channel->WaitForStateChange(
-        seen, std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(look));
+    if (now >= give_up || stop.stop_requested()) return connecting.unreachable();
+    // gRPC has no wait for "any of these".
+    const auto look = std::min<std::chrono::nanoseconds>(Connecting::kLook, give_up - now);
+    connecting.waiting_for()->channel->WaitForStateChange(
+        connecting.seen(),
+        std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(look));
   }
+}
+
+Connecting::Connecting(std::vector<Endpoint*> order)
+    : order_(std::move(order)), begin_(std::chrono::steady_clock::now()), next_start_(begin_ + kHeadStart) {}
+
+Endpoint* Connecting::step() {
+  for (;;) {
+    waiting_for_ = nullptr;
+    const SteadyTime now = std::chrono::steady_clock::now();
+    for (size_t i = 0; i < started_; ++i) {
+      const auto state = order_[i]->channel->GetState(true);
+      if (state == GRPC_CHANNEL_READY) return order_[i];
+      const bool failed = state == GRPC_CHANNEL_TRANSIENT_FAILURE;
+      if (failed && i + 1 == started_ && started_ < order_.size()) {
+        ++started_;
+        next_start_ = now + kHeadStart;
+      }
+      if (waiting_for_ == nullptr || !failed) {
+        waiting_for_ = order_[i];
+        seen_ = state;
+      }
+    }
+    if (now < next_start_ || started_ == order_.size()) return nullptr;
+    ++started_;
+    next_start_ = now + kHeadStart;
+  }
+}
+
+Status Connecting::unreachable() const {
+  const auto waited = std::chrono::steady_clock::now() - begin_;
+  return kv::client::unreachable(order_, std::chrono::duration_cast<milliseconds>(waited));
 }
 
 }  // namespace kv::client

@@ -50,6 +50,32 @@ class Dialer {
   std::string key_pem_;
 };
 
+// Endpoints that are being connected, one beside the other, until one is: step by step, and no step blocks.
+class Connecting {
+ public:
+  // Begins with the first of `order`.
+  explicit Connecting(std::vector<Endpoint*> order);
+
+  // One that is connected, or null: then another step is due when the state of waiting_for() changes from seen(), and
+  // after a moment (kLook) in any case.
+  Endpoint* step();
+  Endpoint* waiting_for() const { return waiting_for_; }
+  grpc_connectivity_state seen() const { return seen_; }
+
+  // Says of each endpoint why it can't be reached.
+  Status unreachable() const;
+
+  static constexpr std::chrono::milliseconds kLook{20};
+
+ private:
+  std::vector<Endpoint*> order_;
+  SteadyTime begin_;
+  SteadyTime next_start_;
+  size_t started_ = 1;  // the first so many of `order_` are being connected
+  Endpoint* waiting_for_ = nullptr;
+  grpc_connectivity_state seen_ = GRPC_CHANNEL_IDLE;
+};
+
 // Any thread may call any function.
 class EndpointSet {
  public:
@@ -58,6 +84,12 @@ class EndpointSet {
   // A connected endpoint: the one used last when it still is connected, else the first that becomes so. Waits at
   // most the dial timeout and not past `deadline` or a stop; then Unavailable, with every endpoint's own error.
   Result<Endpoint*> pick(SteadyTime deadline, std::stop_token stop = {});
+
+  // The same without waiting: the one used last if it is connected, else null; then connecting(), and prefer() what
+  // that finds.
+  Endpoint* ready() const;
+  Connecting connecting() const;
+  void prefer(const Endpoint* endpoint);
 
   // A call on `endpoint` failed in a way that another endpoint might not: the next pick() begins with another.
   void move_on_from(const Endpoint* endpoint);
@@ -71,8 +103,7 @@ class EndpointSet {
   size_t size() const { return endpoints_.size(); }
 
  private:
-  Result<Endpoint*> first_connected(std::span<Endpoint* const> order, SteadyTime deadline,
-                                    std::stop_token stop = {}) const;
+  Result<Endpoint*> first_connected(Connecting connecting, SteadyTime deadline, std::stop_token stop = {}) const;
 
   const std::vector<std::unique_ptr<Endpoint>> endpoints_;
   const std::chrono::milliseconds dial_timeout_;

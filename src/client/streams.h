@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 
+#include "client/async_calls.h"
 #include "client/calls.h"
 #include "client/keep_alive_stream.h"
 #include "client/loop.h"
@@ -16,6 +17,7 @@ struct Streams {
   Streams() = default;
   // With the last client that has them. No callback runs any more when it returns.
   ~Streams() {
+    if (async) async->stop();
     if (watches) watches->stop();
     if (keep_alives) keep_alives->stop();
     if (callbacks) callbacks->stop();
@@ -28,6 +30,7 @@ struct Streams {
   std::shared_ptr<Loop> callbacks{};
   std::shared_ptr<WatchStream> watches{};
   std::shared_ptr<KeepAliveStream> keep_alives{};
+  std::shared_ptr<AsyncCalls> async{};
 
   template <typename Stream>
   std::shared_ptr<Stream> get(std::shared_ptr<Stream>& stream, const std::shared_ptr<Calls>& calls) {

@@ -9,11 +9,13 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "client/async.h"
 #include "client/client.h"
 #include "client/stm.h"
 #include "etcdserverpb/rpc.grpc.pb.h"
@@ -109,8 +111,10 @@ std::string dead_endpoint() {
   return member.endpoint();
 }
 
-std::unique_ptr<Client> client_for(std::vector<std::string> endpoints, milliseconds dial_timeout = milliseconds(2000)) {
+std::unique_ptr<Client> client_for(std::vector<std::string> endpoints, milliseconds dial_timeout = milliseconds(2000),
+                                   size_t async_calls_max = 1024) {
   ClientOptions options;
+  options.async_calls_max = async_calls_max;
   options.endpoints = std::move(endpoints);
   options.dial_timeout = dial_timeout;
   auto client = Client::create(options);
@@ -373,6 +377,98 @@ TEST(ClientFailure, Request_above_the_send_limit_stays_here) {
   const auto put = client->put("k", std::string(3 * 1024 * 1024, 'x'));
   EXPECT_EQ(put.status().code(), Code::kResourceExhausted);
   EXPECT_EQ(member.writes, 0);
+}
+
+TEST(ClientFailure, Async_write_on_a_dead_endpoint_moves_to_the_next) {
+  FakeMember alive("alive");
+  auto client = client_for({dead_endpoint(), dead_endpoint(), alive.endpoint()});
+  Async async(*client);
+  const auto put = async.put("k", "v").get();
+  ASSERT_TRUE(put.ok()) << put.status().to_string();
+  EXPECT_EQ(alive.writes, 1);
+}
+
+TEST(ClientFailure, Async_read_is_sent_again_while_unavailable_and_a_write_is_not) {
+  FakeMember first("first");
+  FakeMember second("second");
+  first.behaviour = [](grpc::ServerContext&) { return unavailable("etcdserver: no leader"); };
+  auto client = client_for({first.endpoint(), second.endpoint()});
+  Async async(*client);
+  EXPECT_EQ(async.put("k", "v").get().status(), Status(Code::kUnavailable, "etcdserver: no leader"));
+  EXPECT_EQ(first.writes + second.writes, 1);
+  const auto got = async.get("k").get();
+  ASSERT_TRUE(got.ok()) << got.status().to_string();
+  EXPECT_EQ(got->kvs.at(0).value, "second");
+  EXPECT_EQ(first.reads, 1);
+}
+
+TEST(ClientFailure, Async_calls_with_all_endpoints_dead_say_so_together) {
+  const std::string dead = dead_endpoint();
+  auto client = client_for({dead}, milliseconds(400));
+  Async async(*client);
+  std::vector<std::future<Result<GetResponse>>> gets;
+  const auto begin = steady_clock::now();
+  for (int i = 0; i < 100; ++i) gets.push_back(async.get("k"));
+  for (auto& get : gets) {
+    const Status status = get.get().status();
+    EXPECT_EQ(status.code(), Code::kUnavailable);
+    EXPECT_THAT(status.text(), HasSubstr(dead + " can't be reached (Connection refused)"));
+  }
+  EXPECT_LT(steady_clock::now() - begin, milliseconds(10'000)) << "not one after the other";
+}
+
+// Holds calls until it is told to let them go.
+class HoldingMember {
+ public:
+  HoldingMember() {
+    member.behaviour = [this](grpc::ServerContext& context) {
+      while (!go && !context.IsCancelled()) std::this_thread::sleep_for(milliseconds(1));
+      return grpc::Status::OK;
+    };
+  }
+  FakeMember member{"holding"};
+  std::atomic<bool> go{false};
+};
+
+TEST(ClientFailure, Async_calls_beyond_the_bound_are_refused_until_one_is_answered) {
+  HoldingMember holding;
+  auto client = client_for({holding.member.endpoint()}, milliseconds(2000), 2);
+  Async async(*client);
+  auto one = async.put("k", "v", {}, {.timeout = milliseconds(60'000)});
+  auto two = async.get("k", {}, {.timeout = milliseconds(60'000)});
+  EXPECT_EQ(async.put("k", "v").get().status(), Status(Code::kResourceExhausted, "too many calls are on their way"));
+  Code told = Code::kOk;
+  async.get("k", {}, {}, [&](Result<GetResponse> got) { told = got.status().code(); });
+  EXPECT_EQ(told, Code::kResourceExhausted) << "on this thread";
+  holding.go = true;
+  EXPECT_TRUE(one.get().ok());
+  EXPECT_TRUE(two.get().ok());
+  EXPECT_TRUE(async.put("k", "v").get().ok());
+}
+
+TEST(ClientFailure, Async_deadline_ends_a_call_that_is_not_answered) {
+  HoldingMember holding;
+  auto client = client_for({holding.member.endpoint()});
+  Async async(*client);
+  EXPECT_EQ(async.put("k", "v", {}, {.timeout = milliseconds(1500)}).get().status(),
+            Status(Code::kDeadlineExceeded, "context deadline exceeded"));
+  EXPECT_EQ(holding.member.writes, 1);
+}
+
+TEST(ClientFailure, Async_calls_are_answered_when_their_client_goes) {
+  HoldingMember holding;
+  auto client = client_for({holding.member.endpoint()});
+  auto async = std::make_unique<Async>(*client);
+  auto put = async->put("k", "v", {}, {.timeout = milliseconds(60'000)});
+  std::atomic<int> told{-1};
+  async->get("k", {}, {.timeout = milliseconds(60'000)},
+             [&](Result<GetResponse> got) { told = static_cast<int>(got.status().code()); });
+  while (holding.member.writes == 0 || holding.member.reads == 0) std::this_thread::sleep_for(milliseconds(1));
+  client.reset();
+  EXPECT_EQ(told, -1) << "the calls' own object is left";
+  async.reset();
+  EXPECT_EQ(told, static_cast<int>(Code::kCanceled));
+  EXPECT_EQ(put.get().status(), Status(Code::kCanceled, "the client is closed"));
 }
 
 TEST(ClientFailure, Options_that_cannot_work_are_refused_before_any_call) {

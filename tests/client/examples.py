@@ -91,6 +91,7 @@ PRINTS = {
     "range": (["/fruit/"], "/fruit/apple = ripe\n/fruit/cherry = ripe\n/fruit/plum = ripe\n3 keys on 2 pages\n"),
     "namespace": ([], "owner is acme\nowner is umbrella\n/tenants/acme/owner\n/tenants/acme/theme\n"
                       "/tenants/umbrella/owner\n/tenants/umbrella/theme\n"),
+    "async": ([], "3 puts are done\nfruit/plum = ripe\n"),
     "c": ([], "nobody was here\nvisits: 1\n"),
     "cache": (["/config/web/"], "log_level is info\nlog_level is debug\n"),
     "registry": (["services/mail", "10.0.0.7:25"], "mail is at 10.0.0.7:25 (zone a)\nnobody any more\n"),

@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include <kv/client/async.h>
 #include <kv/client/auth.h>
 #include <kv/client/cache.h>
 #include <kv/client/client.h>
