@@ -108,6 +108,8 @@ class WatchStream::Connection final : public store::WatchSink, public std::enabl
   // A token that has expired meanwhile ends no watch: the user is still the one that it proved to be. If not (another
   // password, another user of that name), the rights say so.
   std::string refuse_again(const WatchSpec& spec) override {
+    // Created while nobody was asked who they are, here at least: this member may be the last to learn that it is now.
+    if (who_.nobody()) return refuse(spec);
     return parts_.permit(who_, spec.key, spec.range_end).text();
   }
 

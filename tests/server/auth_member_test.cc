@@ -91,6 +91,67 @@ Answer<PutResponse> put_with(Member& member, const std::string& token, const std
   return call(member, &Member::put, request, context);
 }
 
+// Watches [a, b) from the beginning and tells how that goes on.
+class Watching {
+ public:
+  Watching(Member& member, const CallPtr& context) {
+    WatchCreateRequest request;
+    request.set_key("a");
+    request.set_range_end("b");
+    request.set_start_revision(1);
+    watch_ = OwnWatch::start(member, context, request, [seen = seen_](const Status&, const WatchResponse* response) {
+      if (response == nullptr) return;
+      seen->events += response->events_size();
+      if (response->canceled()) seen->ended.set_value(response->cancel_reason());
+    });
+  }
+  int events() const { return seen_->events.load(); }
+  std::string why_it_ended() {
+    auto reason = seen_->ended.get_future();
+    return reason.wait_for(std::chrono::seconds(10)) == std::future_status::ready ? reason.get() : "it goes on";
+  }
+
+ private:
+  struct Seen {
+    std::promise<std::string> ended;
+    std::atomic<int> events{0};
+  };
+  // The hub's thread may be about to tell more when the watch goes.
+  const std::shared_ptr<Seen> seen_ = std::make_shared<Seen>();
+  std::unique_ptr<OwnWatch> watch_;
+};
+
+// A client that is known by its certificate comes back to the member that is the last to learn that users are asked
+// for: its watch is from before that, and goes on.
+class LoneAuthLate : public LoneMember {};
+INSTANTIATE_TEST_SUITE_P(Pipeline, LoneAuthLate, testing::Values(1, 3));
+
+TEST_P(LoneAuthLate, A_watch_from_before_is_its_certificates_and_ends_with_its_right) {
+  options_.bcrypt_cost = 4;
+  const auto member = start_and_wait();
+  Caller caller(*member);
+  {
+    const auto alice = std::make_shared<InlineCall>();
+    alice->certificate_user = "alice";
+    ASSERT_TRUE(admit(*member, alice, "", Right::kEach).ok());
+    Watching hers(*member, alice);
+    const auto nobody = std::make_shared<InlineCall>();
+    ASSERT_TRUE(admit(*member, nobody, "", Right::kEach).ok());
+    Watching nobodys(*member, nobody);
+    PutRequest put;
+    put.set_key("a");
+    caller.must(&Member::put, put);
+    ASSERT_TRUE(eventually([&] { return hers.events() == 1 && nobodys.events() == 1; }));
+    caller.enable();
+    caller.must(&Member::put, put);
+    EXPECT_EQ(nobodys.why_it_ended(), "etcdserver: user name is empty");
+    EXPECT_TRUE(eventually([&] { return hers.events() == 2; }));
+    caller.revoke();
+    EXPECT_EQ(hers.why_it_ended(), "etcdserver: permission denied");
+  }
+  member->stop(0);
+}
+
 class LoneAuth : public LoneMember {
  protected:
   LoneAuth() {
