@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ import (
 type Cluster struct {
 	binary string
 	flags  []string
+	tls    *tls.Config // of our own clients; nil: members speak plain HTTP
 	dir    string
 	ports  *ports // two a member: client, peer
 
@@ -32,6 +34,12 @@ type Cluster struct {
 
 // Start makes directories, takes ports, starts all members on fresh data and waits until each of them serves.
 func Start(binary string, members int, flags ...string) (*Cluster, error) {
+	return StartTLS(binary, members, nil, flags...)
+}
+
+// StartTLS does so with https URLs for clients and members; the flags say where the certificates are. Clients are
+// made with `client` unless another is given.
+func StartTLS(binary string, members int, client *tls.Config, flags ...string) (*Cluster, error) {
 	dir, err := os.MkdirTemp("", "kvd-go-cluster")
 	if err != nil {
 		return nil, err
@@ -41,7 +49,7 @@ func Start(binary string, members int, flags ...string) (*Cluster, error) {
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	c := &Cluster{binary: binary, flags: flags, dir: dir, ports: taken, members: make([]*process, members)}
+	c := &Cluster{binary: binary, flags: flags, tls: client, dir: dir, ports: taken, members: make([]*process, members)}
 	for i := range members {
 		if err := c.StartMember(i); err != nil {
 			c.Close()
@@ -80,8 +88,17 @@ func (c *Cluster) Endpoints() []string {
 	return all
 }
 
+func (c *Cluster) scheme() string {
+	if c.tls != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func (c *Cluster) clientURL(member int) string { return c.scheme() + "://" + c.Endpoint(member) }
+
 func (c *Cluster) peerURL(member int) string {
-	return fmt.Sprintf("http://127.0.0.1:%d", c.ports.numbers[2*member+1])
+	return fmt.Sprintf("%s://127.0.0.1:%d", c.scheme(), c.ports.numbers[2*member+1])
 }
 
 func (c *Cluster) logPath(member int) string {
@@ -103,8 +120,8 @@ func (c *Cluster) StartMember(member int) error {
 	argv := append([]string{
 		"--name=" + name,
 		"--data-dir=" + filepath.Join(c.dir, name),
-		"--listen-client-urls=http://" + c.Endpoint(member),
-		"--advertise-client-urls=http://" + c.Endpoint(member),
+		"--listen-client-urls=" + c.clientURL(member),
+		"--advertise-client-urls=" + c.clientURL(member),
 		"--listen-peer-urls=" + c.peerURL(member),
 		"--initial-advertise-peer-urls=" + c.peerURL(member),
 		"--initial-cluster=" + strings.Join(initial, ","),
@@ -162,6 +179,11 @@ func (c *Cluster) Ended() string {
 
 // Client is a client of the given members, or of all when none is named. The caller closes it.
 func (c *Cluster) Client(members ...int) (*clientv3.Client, error) {
+	return c.ClientTLS(c.tls, members...)
+}
+
+// ClientTLS is such a client with a certificate of its own.
+func (c *Cluster) ClientTLS(client *tls.Config, members ...int) (*clientv3.Client, error) {
 	endpoints := c.Endpoints()
 	if len(members) > 0 {
 		endpoints = nil
@@ -169,7 +191,8 @@ func (c *Cluster) Client(members ...int) (*clientv3.Client, error) {
 			endpoints = append(endpoints, c.Endpoint(member))
 		}
 	}
-	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, TLS: client,
+		Logger: zap.NewNop()})
 }
 
 // WaitReady returns when every running member answers a linearizable read.
