@@ -9,12 +9,13 @@
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <random>
 #include <utility>
 
 #include "client/address.h"
-#include "kvctl/check_load.h"
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
+#include "kvctl/load.h"
 #include "kvctl/signals.h"
 
 namespace kv::kvctl {
@@ -88,6 +89,40 @@ void clean_up(Client& client, const Context& context, const CheckFlags& flags) {
   context.out << "Compacted with revision " << removed->header.revision << '\n';
 }
 
+// encoding/binary's PutVarint of a number that is not negative, and zeros: how etcdctl makes its keys.
+std::string random_key(std::mt19937_64& random, size_t bytes) {
+  uint64_t number = (random() >> 1) << 1;
+  std::string key;
+  for (; number >= 0x80; number >>= 7) key += static_cast<char>(number | 0x80);
+  key += static_cast<char>(number);
+  key.resize(bytes, '\0');
+  return key;
+}
+
+// Puts to random keys under the prefix; the threads share the clients.
+struct Puts {
+  std::string prefix;
+  size_t key_bytes;  // of random key behind the prefix, zeros after its first ten bytes
+  size_t value_bytes;
+  std::chrono::milliseconds timeout;
+};
+LoadReport run_puts(const LoadPlan& plan, const Puts& puts, const std::vector<std::unique_ptr<Client>>& clients,
+                    const Signals& signals, const std::function<void(double)>& progress) {
+  std::vector<std::mt19937_64> random;
+  std::random_device seed;
+  for (int i = 0; i < plan.threads; ++i) random.emplace_back(seed());
+  const std::string value(puts.value_bytes, '\0');
+  const auto put = [&](int thread, int64_t) {
+    const auto number = static_cast<size_t>(thread);
+    return clients[number % clients.size()]
+        ->put(puts.prefix + random_key(random[number], puts.key_bytes), value, {}, {.timeout = puts.timeout})
+        .status();
+  };
+  LoadReport report = run_load(plan, put, signals.token(), [&](int64_t, double part) { progress(part); });
+  progress(1);
+  return report;
+}
+
 // On a terminal, how much is done.
 std::function<void(double)> progress_on(std::ostream& err) {
   if (isatty(STDERR_FILENO) == 0) return [](double) {};
@@ -116,15 +151,10 @@ Exit run_perf(const Context& context, const CheckFlags& flags, const Arguments&)
   const auto& clients = std::get<0>(connected);
   if (auto exit = refuse_used_prefix(*clients[0], context, flags.prefix, "'kvctl del --prefix " + flags.prefix + "'"))
     return *exit;
-  const LoadPlan plan{.prefix = flags.prefix,
-                      .key_bytes = 256,
-                      .value_bytes = 1024,
-                      .threads = w.threads,
-                      .puts_per_s = w.perf_puts_per_s,
-                      .duration = std::chrono::seconds(kPerfSeconds)};
-  const auto progress = progress_on(context.err);
-  const LoadReport report = run_load(plan, clients, std::chrono::seconds(10), signals.token(), progress);
-  progress(1);
+  const LoadPlan plan{
+      .threads = w.threads, .calls_per_s = w.perf_puts_per_s, .duration = std::chrono::seconds(kPerfSeconds)};
+  const LoadReport report =
+      run_puts(plan, {flags.prefix, 256, 1024, std::chrono::seconds(10)}, clients, signals, progress_on(context.err));
   clean_up(*clients[0], context, flags);
   if (signals.received()) return {kExitError, "interrupted"};
 
@@ -132,17 +162,17 @@ Exit run_perf(const Context& context, const CheckFlags& flags, const Arguments&)
   bool pass = report.errors.empty();
   if (!pass) out << "FAIL: too many errors\n";
   for (const auto& [text, count] : report.errors) out << "FAIL: ERROR(" << text << ") -> " << count << '\n';
-  const auto per_s = static_cast<int64_t>(report.puts_per_s()) + 1;
-  if (report.puts_per_s() / static_cast<double>(w.perf_puts_per_s) <= 0.9) {
+  const auto per_s = static_cast<int64_t>(report.per_s()) + 1;
+  if (report.per_s() / static_cast<double>(w.perf_puts_per_s) <= 0.9) {
     out << "FAIL: Throughput too low: " << per_s << " writes/s\n";
     pass = false;
   } else {
     out << "PASS: Throughput is " << per_s << " writes/s\n";
   }
-  const bool slow = report.slowest_s > 0.5, uneven = report.stddev_s > 0.1;
-  out << (slow ? "Slowest request took too long: " : "PASS: Slowest request took ") << seconds_text(report.slowest_s)
-      << '\n';
-  out << (uneven ? "Stddev too high: " : "PASS: Stddev is ") << seconds_text(report.stddev_s) << '\n';
+  const bool slow = report.latencies.slowest() > 0.5, uneven = report.latencies.stddev() > 0.1;
+  out << (slow ? "Slowest request took too long: " : "PASS: Slowest request took ")
+      << seconds_text(report.latencies.slowest()) << '\n';
+  out << (uneven ? "Stddev too high: " : "PASS: Stddev is ") << seconds_text(report.latencies.stddev()) << '\n';
   pass = pass && !slow && !uneven;
   out << (pass ? "PASS\n" : "FAIL\n");
   return pass ? Exit{} : Exit{kExitError};
@@ -211,11 +241,9 @@ Exit run_datascale(const Context& context, const CheckFlags& flags, const Argume
   out << "Start data scale check for work load [" << w.datascale_puts << " key-value pairs, 1024 bytes per key-value, "
       << w.threads << " concurrent clients].\n"
       << std::flush;
-  const LoadPlan plan{
-      .prefix = flags.prefix, .key_bytes = 512, .value_bytes = 512, .threads = w.threads, .puts = w.datascale_puts};
-  const auto progress = progress_on(context.err);
-  const LoadReport report = run_load(plan, clients, std::chrono::seconds(30), signals.token(), progress);
-  progress(1);
+  const LoadPlan plan{.threads = w.threads, .calls = w.datascale_puts};
+  const LoadReport report =
+      run_puts(plan, {flags.prefix, 512, 512, std::chrono::seconds(30)}, clients, signals, progress_on(context.err));
   const double after = resident_bytes(endpoint);
   clean_up(*clients[0], context, flags);
   if (signals.received()) return {kExitError, "interrupted"};

@@ -74,6 +74,7 @@ int run_kvctl(const std::vector<std::string>& args, Context& context, const Vari
   add_defrag_command(root, context);
   add_guard_commands(root, context);
   add_check_commands(root, context);
+  add_bench_command(root, context);
   add_auth_commands(root, context);
   add_transfer_commands(root, context);
   add_mirror_command(root, context);

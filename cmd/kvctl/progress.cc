@@ -12,6 +12,10 @@ constexpr size_t kBarWidth = 30;
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 constexpr auto kLine = std::chrono::seconds(10);
 
+const char* names(Progress::Unit unit) {
+  return unit == Progress::Unit::kKeys ? " keys" : unit == Progress::Unit::kCalls ? " calls" : "";
+}
+
 }  // namespace
 
 std::string Progress::bar(uint64_t done, uint64_t total, std::chrono::duration<double> took, Unit unit) {
@@ -23,7 +27,7 @@ std::string Progress::bar(uint64_t done, uint64_t total, std::chrono::duration<d
   std::string percent = std::to_string(static_cast<int>(part * 100)) + "%";
   percent.insert(0, 4 - percent.size(), ' ');
   std::string text = "[" + bar + "] " + percent + "  " + amount(done) + " of " + amount(total);
-  if (unit == Unit::kKeys) text += " keys";
+  text += names(unit);
   if (took.count() > 0) text += ", " + amount(static_cast<uint64_t>(static_cast<double>(done) / took.count())) + "/s";
   return text;
 }
@@ -36,7 +40,7 @@ void Progress::show(uint64_t done, uint64_t total) {
   const std::string text = what_ + " " +
                            (terminal_ || !first     ? bar(done, total, now - begin_, unit_)
                             : unit_ == Unit::kBytes ? human_bytes(total)
-                                                    : std::to_string(total) + " keys");
+                                                    : std::to_string(total) + names(unit_));
   if (!terminal_) {
     out_ << text << '\n' << std::flush;
     return;

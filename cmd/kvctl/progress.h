@@ -10,7 +10,7 @@ namespace kv::kvctl {
 
 class Progress {
  public:
-  enum class Unit : unsigned char { kBytes, kKeys };
+  enum class Unit : unsigned char { kBytes, kKeys, kCalls };
 
   // `terminal`: whether `out`, which outlives it, can take a carriage return.
   Progress(std::ostream& out, bool terminal, std::string what, Unit unit = Unit::kBytes)

@@ -277,23 +277,27 @@ def semaphores(kvctl):
     wait_for("all permits come back", "0 of 2 permits are held, 0 wait")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(tests, description):
+    """Runs `tests(kvctl)` against a kvd of their own, and ends the program."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kvctl", required=True)
     parser.add_argument("--kvd", required=True)
     options = parser.parse_args()
     client, peer = free_ports(2)
     with server(options.kvd, client, peer, peer):
-        kvctl = Kvctl(options.kvctl, f"127.0.0.1:{client}")
-        colours_and_tables(kvctl)
-        trees(kvctl)
-        semaphores(kvctl)
-        diffs_and_history(kvctl)
-        with tempfile.TemporaryDirectory(prefix="kvctl_terminal.") as scratch:
-            edits(kvctl, scratch)
+        tests(Kvctl(options.kvctl, f"127.0.0.1:{client}"))
     print(f"{failures} failed" if failures else "all passed")
     sys.exit(1 if failures else 0)
 
 
+def for_people(kvctl):
+    colours_and_tables(kvctl)
+    trees(kvctl)
+    semaphores(kvctl)
+    diffs_and_history(kvctl)
+    with tempfile.TemporaryDirectory(prefix="kvctl_terminal.") as scratch:
+        edits(kvctl, scratch)
+
+
 if __name__ == "__main__":
-    main()
+    run(for_people, __doc__)
