@@ -9,6 +9,9 @@ class Difference:
     explains: Callable           # (step, etcd's answer, kvd's answer), both normal -> whether the difference is this one
 
 
+# The runner itself follows etcd's redirects and compares what comes then.
+REDIRECTS = "Paths"
+
 DIFFERENCES = [
 ]
 
