@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "feature_gates.h"
 #include "lists.h"
 #include "server/identity.h"
 #include "server/member.h"
@@ -59,6 +60,7 @@ struct Flags {
   int64_t min_free_bytes = -1;
   bool initial_corrupt_check = false;
   std::string corrupt_check_time = "0";
+  std::string feature_gates;
   std::string warning_apply_duration = "100ms";
   std::string log_level = "info";
   std::string log_format = "text";
@@ -137,6 +139,8 @@ void declare(CLI::App& app, Flags& f) {
 
   add_bool("Cluster", "experimental-enable-lease-checkpoint", f.lease_checkpoint,
            "note what leases have left for the next leader; on unless false");
+
+  add("Cluster", "feature-gates", f.feature_gates, "etcd's names for some of these, as in InitialCorruptCheck=true");
 
   add("Limits", "max-request-bytes", f.max_request_bytes, "bytes of one request");
   add("Limits", "max-txn-ops", f.max_txn_ops, "operations in one transaction");
@@ -389,7 +393,27 @@ Status advertised_urls(const std::string& flag, bool given, const std::string& t
   return {};
 }
 
-Status to_config(const CLI::App& app, const Flags& f, Config* config) {
+// A gate says the same as an older flag; etcd refuses both at once, and so do we when they differ.
+Status apply_gate(const CLI::App& app, const std::string& flag, std::optional<bool> gate, bool* value) {
+  if (!gate) return {};
+  if (app.get_option("--" + flag)->count() > 0 && *value != *gate)
+    return invalid("--" + flag + " and --feature-gates say different things");
+  *value = *gate;
+  return {};
+}
+
+Status to_config(const CLI::App& app, Flags f, Config* config) {
+  auto gates = parse_feature_gates(f.feature_gates);
+  if (!gates.ok()) return gates.status();
+  KV_RETURN_IF_ERROR(
+      apply_gate(app, "experimental-initial-corrupt-check", gates->initial_corrupt_check, &f.initial_corrupt_check));
+  KV_RETURN_IF_ERROR(
+      apply_gate(app, "experimental-enable-lease-checkpoint", gates->lease_checkpoint, &f.lease_checkpoint));
+  for (FeatureGate& gate : gates->all) {
+    if (gate.name == "InitialCorruptCheck") gate.on = f.initial_corrupt_check;
+    if (gate.name.starts_with("LeaseCheckpoint")) gate.on = f.lease_checkpoint;
+  }
+  config->features = std::move(gates->all);
   const auto given = [&app](const char* flag) { return app.get_option(flag)->count() > 0; };
   auto& m = config->member;
   auto& s = config->server;

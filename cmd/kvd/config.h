@@ -8,6 +8,7 @@
 #include "api/net/server.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "feature_gates.h"
 #include "server/options.h"
 #include "tls_setup.h"
 
@@ -19,6 +20,7 @@ struct Config {
   // Become contexts in `member` and `server` when kvd starts: that may make files.
   TlsSetup client_tls;
   TlsSetup peer_tls;
+  std::vector<FeatureGate> features;  // for the metric that etcd tells them by
   kv::LogLevel log_level = kv::LogLevel::kInfo;
   kv::LogFormat log_format = kv::LogFormat::kText;
 };

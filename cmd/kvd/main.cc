@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "config.h"
 #include "disk_wait.h"
 #include "embed/serving_member.h"
@@ -83,7 +84,8 @@ int run(kvd::Config config, char* const* argv) {
   }
 
   // A disk that failed, or damaged state: whatever is done from here on can't be trusted, so nothing is done. Only a
-  // disk that is full may have room again. A member that was removed ends as well: it has answered and is on nobody's mind.
+  // disk that is full may have room again. A member that was removed ends as well: it has answered and is on nobody's
+  // mind.
   const auto end = [argv](const kv::Status& status) {
     std::fprintf(stderr, "kvd: stopped: %s\n", status.text().c_str());
     if (status.code() == kv::Code::kResourceExhausted) kvd::begin_anew(argv);
@@ -93,6 +95,13 @@ int run(kvd::Config config, char* const* argv) {
   if (!serving.ok() && serving.status().code() == kv::Code::kResourceExhausted) end(serving.status());
   if (!serving.ok()) return complain(serving.status());
   const kv::server::Member& member = (*serving)->member();
+
+  for (const kvd::FeatureGate& feature : config.features) {
+    kv::Metrics::global()
+        .gauge("etcd_server_feature_enabled", "Whether or not a feature is enabled. 1 is enabled, 0 is not.",
+               {{"name", feature.name}, {"stage", feature.stage}})
+        .set(feature.on ? 1 : 0);
+  }
 
   bool ready = false;
   int stop = 0;

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 
 namespace kvd {
 namespace {
@@ -51,6 +52,40 @@ TEST(Config, Given_urls_replace_the_defaults) {
   EXPECT_EQ(parsed->config.member.listen_peer_urls, std::vector<std::string>{"http://127.0.0.1:2"});
   EXPECT_EQ(parsed->config.member.advertise_client_urls, std::vector<std::string>{"http://127.0.0.1:1"});
   EXPECT_EQ(parsed->config.member.initial_advertise_peer_urls, std::vector<std::string>{"http://127.0.0.1:2"});
+}
+
+TEST(Config, Feature_gates_are_read_as_etcd_reads_them) {
+  const auto parsed = parse_args({"--feature-gates= InitialCorruptCheck = T ,,LeaseCheckpoint=0,PriorityRequest=true"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status().text();
+  EXPECT_TRUE(parsed->config.member.corrupt_check_at_start);
+  EXPECT_FALSE(parsed->config.member.lease_checkpoints);
+  std::map<std::string, bool> told;
+  for (const FeatureGate& gate : parsed->config.features) told[gate.name] = gate.on;
+  EXPECT_EQ(told.size(), 9u);
+  EXPECT_TRUE(told["InitialCorruptCheck"]);
+  EXPECT_FALSE(told["LeaseCheckpoint"]);
+  EXPECT_TRUE(told["FastLeaseKeepAlive"]);
+
+  const auto plain = parse_args({"--experimental-initial-corrupt-check"});
+  EXPECT_TRUE(plain->config.member.corrupt_check_at_start);
+  EXPECT_TRUE(plain->config.member.lease_checkpoints);
+  // A gate's own word comes before that for its stage.
+  const auto stage = parse_args({"--feature-gates=AllAlpha=false,AllBeta=true,InitialCorruptCheck=true"});
+  ASSERT_TRUE(stage.ok()) << stage.status().text();
+  EXPECT_TRUE(stage->config.member.corrupt_check_at_start);
+  EXPECT_FALSE(stage->config.member.lease_checkpoints);
+
+  EXPECT_EQ(error_of({"--feature-gates=Nonsense=true"}), "--feature-gates: unrecognized feature gate: Nonsense");
+  EXPECT_EQ(error_of({"--feature-gates=LeaseCheckpoint"}), "--feature-gates: missing bool value for LeaseCheckpoint");
+  EXPECT_EQ(error_of({"--feature-gates=LeaseCheckpoint=yes"}),
+            "--feature-gates: invalid value of LeaseCheckpoint=yes: it is true or false");
+  EXPECT_EQ(error_of({"--feature-gates=StopGRPCServiceOnDefrag=true"}),
+            "--feature-gates: StopGRPCServiceOnDefrag=true asks for StopGRPCServiceOnDefrag, which kvd does not have: "
+            "clients are served while a member defragments");
+  EXPECT_NE(error_of({"--feature-gates=AllAlpha=true"}).find("AllAlpha=true asks for CompactHashCheck"),
+            std::string::npos);
+  EXPECT_EQ(error_of({"--feature-gates=InitialCorruptCheck=false", "--experimental-initial-corrupt-check"}),
+            "--experimental-initial-corrupt-check and --feature-gates say different things");
 }
 
 TEST(Config, Unknown_flag_gets_a_suggestion) {
