@@ -16,8 +16,6 @@ namespace {
 using etcdserverpb::AlarmMember;
 using etcdserverpb::AlarmRequest;
 
-// "alarm/<type>/<16 hex digits of the member>" holds "disk" or nothing.
-constexpr std::string_view kPrefix = "alarm/";
 constexpr std::string_view kByDisk = "disk";
 
 std::string record_name(int type, uint64_t member) {
@@ -37,7 +35,7 @@ AlarmMember alarm_member(int type, uint64_t member) {
 
 void Alarms::load(const store::Store& store, uint64_t self) {
   std::map<Key, Cause> found;
-  for (const auto& [name, value] : store.records(kPrefix)) {
+  for (const auto& [name, value] : store.records(kAlarmPrefix)) {
     int type = 0;
     uint64_t member = 0;
     KV_CHECK(std::sscanf(name.c_str(), "alarm/%d/%" SCNx64, &type, &member) == 2, "the record " + name + " is damaged");

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,9 @@
 #include "store/store.h"
 
 namespace kv::server {
+
+// Records "alarm/<type>/<16 hex digits of the member>" hold "disk" or nothing.
+inline constexpr std::string_view kAlarmPrefix = "alarm/";
 
 class Alarms {
  public:

@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "raft/log_store.h"
+#include "server/alarms.h"
 #include "server/first_members.h"
 #include "server/membership.h"
 #include "store/backup_file.h"
@@ -100,7 +101,8 @@ class Workplace {
 // What the state says of the old cluster, by the beginnings of the records' names. Users, roles and the cluster's
 // version stay.
 std::vector<std::string> records_of_the_old_cluster() {
-  return {std::string(kMemberPrefix), std::string(kConfigurationRecord), "removed/", "alarm/", "downgrade"};
+  return {std::string(kMemberPrefix), std::string(kConfigurationRecord), std::string(kRemovedPrefix),
+          std::string(kAlarmPrefix), std::string(kDowngradeRecord)};
 }
 
 // A log that begins behind the restored state, and knows who this member is.
