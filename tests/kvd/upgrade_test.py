@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""A cluster of three goes from one build of kvd to another, member by member, while it is written to.
+
+usage: upgrade_test.py OLD NEW [unittest's arguments]
+
+Not one of ctest's: it needs the binary of another version, as in docs/operations.md ("Upgrade").
+"""
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import unittest
+
+from kvd_process import Refused, Unreachable, cluster, until
+
+OLD, NEW = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
+
+
+class Writer(threading.Thread):
+    """Writes one key after the other to whichever member answers; remembers what was acknowledged."""
+
+    def __init__(self, members):
+        super().__init__(daemon=True)
+        self.members, self.acknowledged, self.ended = members, [], False
+
+    def run(self):
+        number = 0
+        while not self.ended:
+            number += 1
+            try:
+                self.members[number % len(self.members)].put(f"w/{number}", f"{number}", timeout=5)
+                self.acknowledged.append(number)
+            except (Refused, Unreachable):
+                pass  # written or not: nobody was told
+
+
+class Upgrade(unittest.TestCase):
+    def go(self, first, second):
+        directory = tempfile.mkdtemp(prefix="kvd-upgrade-")
+        self.addCleanup(shutil.rmtree, directory)
+        members = cluster(first, directory, 3)
+        for m in members:
+            self.addCleanup(m.end)
+            m.start()
+        for m in members:
+            until(m.serves, what=f"{m.name} to serve")
+        lease = members[0].call("/v3/lease/grant", {"TTL": 3600})["ID"]
+        writer = Writer(members)
+        writer.start()
+        for turn, m in enumerate(members):
+            before = len(writer.acknowledged)
+            until(lambda: len(writer.acknowledged) > before + 200, what="writes to go on")
+            self.assertIn(m.end(signal.SIGTERM), (0, -signal.SIGTERM))
+            m.program = second
+            m.start()
+            until(m.serves, what=f"{m.name} to serve again")
+            # Whoever leads, and of whichever build each is: what is written to one is read from all.
+            for writing in members:
+                def written(writing=writing):
+                    try:
+                        writing.put(f"mixed/{turn}/{writing.name}", "v")
+                        return True
+                    except (Refused, Unreachable):
+                        return False
+                until(written, what=f"a write to {writing.name}")
+                for reading in members:
+                    self.assertEqual(until(lambda r=reading, w=writing: r.get(f"mixed/{turn}/{w.name}"), what="the value"), "v")
+        writer.ended = True
+        writer.join()
+        self.assertGreater(len(writer.acknowledged), 600)
+        for m in members:
+            until(lambda m=m: m.get(f"w/{writer.acknowledged[-1]}") is not None)
+            for number in writer.acknowledged:
+                self.assertEqual(m.get(f"w/{number}", serializable=True), f"{number}")
+            self.assertGreater(int(m.call("/v3/lease/timetolive", {"ID": lease})["TTL"]), 0)
+        print(f"{len(writer.acknowledged)} acknowledged writes are on all three members")
+
+    def test_up(self):
+        self.go(OLD, NEW)
+
+    def test_and_back(self):
+        self.go(NEW, OLD)
+
+
+if __name__ == "__main__":
+    unittest.main()
