@@ -41,6 +41,9 @@ struct TlsOptions {
   std::string ca_file{};    // empty: the system's roots
   std::string cert_file{};  // with key_file: who we are
   std::string key_file{};
+  // The name that servers' certificates are to be for, whatever the endpoints are called: as behind a tunnel or an
+  // address that isn't in them. Empty: each endpoint's own host.
+  std::string server_name{};
   bool insecure_skip_verify = false;  // take any server's certificate; for tests
 };
 

@@ -45,7 +45,7 @@ std::shared_ptr<grpc::ChannelCredentials> unverified_tls(const std::string& cert
 
 bool any_set(const TlsOptions& tls) {
   return tls.always || !tls.ca_file.empty() || !tls.cert_file.empty() || !tls.key_file.empty() ||
-         tls.insecure_skip_verify;
+         !tls.server_name.empty() || tls.insecure_skip_verify;
 }
 
 grpc::ChannelArguments channel_arguments(const ClientOptions& options) {
@@ -138,6 +138,7 @@ Result<std::unique_ptr<Endpoint>> Dialer::dial(std::string_view name) const {
   }
   grpc::ChannelArguments args = channel_arguments(options_);
   if (!address->authority.empty()) args.SetString(GRPC_ARG_DEFAULT_AUTHORITY, address->authority);
+  if (tls && !options_.tls.server_name.empty()) args.SetSslTargetNameOverride(options_.tls.server_name);
 
   auto endpoint = std::make_unique<Endpoint>();
   endpoint->name = std::string(name);

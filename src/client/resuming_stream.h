@@ -81,6 +81,8 @@ class ResumingStream : public std::enable_shared_from_this<ResumingStream<Reques
     attempt_ = 0;
     logged_in_again_ = false;
   }
+  // Whether the token was fetched because the last was refused, and nothing has worked since.
+  bool token_is_new() const { return logged_in_again_; }
   // The connection is no good: on to the next.
   void leave(const Status& why) {
     if (connection_ == nullptr) return;

@@ -184,6 +184,7 @@ void WatchStream::created(pb::WatchResponse&& response) {
   }
   if (response.canceled()) return cancelled(watch, response);
   works();
+  watch->denied = false;
   watch->phase = Phase::kActive;
   watch->id = response.watch_id();
   active_[watch->id] = watch;
@@ -198,9 +199,11 @@ void WatchStream::created(pb::WatchResponse&& response) {
 
 void WatchStream::cancelled(const Watch& watch, const pb::WatchResponse& response) {
   const Status why = why_cancelled(response);
-  if (token_refused(why) && !calls_->options().user.empty()) {
+  // etcd 3.4 says of an expired token what it says of a key that isn't ours: the same answer to a new one tells.
+  const bool denied = why.code() == Code::kPermissionDenied && !token_is_new() && !std::exchange(watch->denied, true);
+  if ((token_refused(why) || denied) && !calls_->options().user.empty()) {
     watch->phase = Phase::kWaiting;
-    return leave(why);
+    return leave(denied ? Status(Code::kUnauthenticated, "etcdserver: invalid auth token") : why);
   }
   end(watch, {.status = why, .compact_revision = response.compact_revision(), .header = from_proto(response.header())});
 }

@@ -41,6 +41,7 @@ struct WatchState {
   };
   Phase phase = Phase::kWaiting;
   int64_t id = -1;        // the server's, while active
+  bool denied = false;    // permission, since it was last active
   int64_t next_revision;  // all events before it are in the buffer or gone through it; 0: not known yet
   std::optional<WatchResponse> fragments{};  // of a response that is not complete
 

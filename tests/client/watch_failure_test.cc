@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -20,6 +21,17 @@ namespace pb = etcdserverpb;
 
 constexpr auto kPatience = 30s;
 
+// Gives everybody a token, "t1" to the first who asks.
+class FakeAuth final : public pb::Auth::Service {
+ public:
+  grpc::Status Authenticate(grpc::ServerContext*, const pb::AuthenticateRequest*,
+                            pb::AuthenticateResponse* response) override {
+    response->set_token("t" + std::to_string(++logins));
+    return grpc::Status::OK;
+  }
+  std::atomic<int> logins{0};
+};
+
 // Serves each watch stream with the test's function, and keeps what it was asked.
 class FakeMember final : public pb::Watch::Service {
  public:
@@ -31,6 +43,7 @@ class FakeMember final : public pb::Watch::Service {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(this);
+    builder.RegisterService(&auth);
     server_ = builder.BuildAndStart();
     endpoint = "127.0.0.1:" + std::to_string(port);
   }
@@ -43,8 +56,22 @@ class FakeMember final : public pb::Watch::Service {
       const auto& metadata = context->client_metadata();
       const auto at = metadata.find("hasleader");
       has_leader_ = at != metadata.end() && at->second == "true";
+      const auto token = metadata.find("token");
+      tokens_.emplace_back(token != metadata.end() ? std::string(token->second.begin(), token->second.end()) : "");
     }
     return behaviour_(*this, *stream);
+  }
+
+  // Reads a creation and refuses it.
+  static void refuse(Stream& stream, const std::string& reason) {
+    pb::WatchRequest request;
+    if (!stream.Read(&request)) return;
+    pb::WatchResponse response;
+    response.set_watch_id(-1);
+    response.set_created(true);
+    response.set_canceled(true);
+    response.set_cancel_reason(reason);
+    stream.Write(response);
   }
 
   // Reads a creation and says that it is done.
@@ -87,16 +114,22 @@ class FakeMember final : public pb::Watch::Service {
     const std::lock_guard lock(mutex_);
     return has_leader_;
   }
+  std::vector<std::string> tokens() {
+    const std::lock_guard lock(mutex_);
+    return tokens_;
+  }
   int streams() {
     const std::lock_guard lock(mutex_);
     return streams_;
   }
 
   std::string endpoint;
+  FakeAuth auth{};
 
  private:
   const Behaviour behaviour_;
-  std::mutex mutex_;  // guards the three below
+  std::mutex mutex_;                 // guards the four below
+  std::vector<std::string> tokens_;  // with which each stream came
   std::vector<pb::WatchCreateRequest> created_;
   bool has_leader_ = false;
   int streams_ = 0;
@@ -138,6 +171,59 @@ TEST(WatchFailure, Member_without_a_leader_is_left_and_the_next_begins_behind_th
   EXPECT_TRUE(cut_off.asked_for_a_leader());
   ASSERT_EQ(other.created().size(), 1u);
   EXPECT_EQ(other.created()[0].start_revision(), 13);
+}
+
+// What etcd 3.4 says, which names no reason, and what later ones say.
+class WatchToken : public testing::TestWithParam<const char*> {};
+
+TEST_P(WatchToken, That_has_expired_is_replaced_and_no_watch_misses_anything) {
+  FakeMember member([reason = std::string(GetParam())](FakeMember& self, FakeMember::Stream& stream) {
+    if (self.streams() == 1) {
+      self.create(stream, 0, 10);
+      FakeMember::send(stream, 0, {11});
+      FakeMember::refuse(stream, reason);
+    } else {
+      self.create(stream, 0, 20);
+      self.create(stream, 1, 20);
+      FakeMember::send(stream, 0, {21});
+      FakeMember::send(stream, 1, {21});
+    }
+    FakeMember::wait_for_the_end(stream);
+    return grpc::Status::OK;
+  });
+  ClientOptions options;
+  options.endpoints = {member.endpoint};
+  options.user = "alice";
+  options.password = "secret";
+  const auto client = *Client::create(options);
+  Watcher first = client->watch("a");
+  EXPECT_THAT(take(first, 1), testing::ElementsAre(11));
+  Watcher second = client->watch("b");
+  EXPECT_THAT(take(second, 1), testing::ElementsAre(21));
+  EXPECT_THAT(take(first, 1), testing::ElementsAre(21));
+  EXPECT_THAT(member.tokens(), testing::ElementsAre("t1", "t2"));
+  for (const auto& created : member.created()) {
+    EXPECT_TRUE(created.key() == "b" || created.start_revision() == 0 || created.start_revision() == 12);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Reasons, WatchToken,
+                         testing::Values("etcdserver: invalid auth token",
+                                         "rpc error: code = PermissionDenied desc = etcdserver: permission denied"));
+
+TEST(WatchFailure, Watch_that_is_denied_with_a_new_token_too_is_over) {
+  FakeMember member([](FakeMember&, FakeMember::Stream& stream) {
+    FakeMember::refuse(stream, "rpc error: code = PermissionDenied desc = etcdserver: permission denied");
+    FakeMember::wait_for_the_end(stream);
+    return grpc::Status::OK;
+  });
+  ClientOptions options;
+  options.endpoints = {member.endpoint};
+  options.user = "alice";
+  options.password = "secret";
+  const auto client = *Client::create(options);
+  Watcher watcher = client->watch("a");
+  EXPECT_EQ(watcher.next(at_most(kPatience)).status().code(), Code::kPermissionDenied);
 }
 
 TEST(WatchFailure, Watch_from_now_on_that_saw_nothing_resumes_behind_its_creation) {

@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <future>
 #include <set>
 
 #include "base/log.h"
 #include "client/client.h"
+#include "tls/authority.h"
 
 namespace kv {
 namespace {
@@ -113,6 +116,65 @@ TEST_F(EmbeddedServer, Three_members_in_one_process_are_a_cluster_that_outlives_
     }
   }
   EXPECT_EQ((*client)->get("a")->kvs.at(0).value, "1");
+}
+
+TEST_F(EmbeddedServer, Serves_clients_and_other_members_by_tls) {
+  const test::ScratchDirectory files;
+  test::Authority authority(files.path(), "ca");
+  const auto server = authority.issue("server");
+  const auto alice = authority.issue("alice", {.cn = "alice"});
+  const embed::ServerTls tls{.cert_file = server.cert_file,
+                             .key_file = server.key_file,
+                             .trusted_ca_file = authority.ca_file(),
+                             .client_cert_auth = true};
+  auto servers = Server::start_cluster(2, {.name = "m",
+                                           .client_url = "https://127.0.0.1:0",
+                                           .peer_url = "https://127.0.0.1:0",
+                                           .client_tls = tls,
+                                           .peer_tls = tls,
+                                           .unsafe_no_fsync = true});
+  ASSERT_TRUE(servers.ok()) << servers.status().to_string();
+  EXPECT_TRUE(servers->front()->endpoint().starts_with("https://"));
+
+  const auto put_as = [&](const client::TlsOptions& who, std::chrono::milliseconds patience = 1s) {
+    const auto client = Client::create(
+        {.endpoints = {servers->front()->endpoint()}, .dial_timeout = patience, .call_timeout = patience, .tls = who});
+    EXPECT_TRUE(client.ok()) << client.status().to_string();
+    return (*client)->put("a", "1").status();
+  };
+  client::TlsOptions known{.ca_file = authority.ca_file(), .cert_file = alice.cert_file, .key_file = alice.key_file};
+  EXPECT_EQ(put_as(known, 60s), Status());
+  EXPECT_EQ(put_as({.ca_file = authority.ca_file()}).code(), Code::kUnavailable) << "a certificate is asked for";
+  known.server_name = "localhost";
+  EXPECT_EQ(put_as(known, 60s), Status());
+  known.server_name = "elsewhere.example";
+  EXPECT_EQ(put_as(known).code(), Code::kUnavailable) << "the certificate is for another name";
+}
+
+TEST_F(EmbeddedServer, Member_that_is_removed_from_its_cluster_says_so) {
+  std::promise<Status> told;
+  auto servers = Server::start_cluster(
+      3, {.name = "m", .unsafe_no_fsync = true, .on_failed = [&](const Status& why) { told.set_value(why); }});
+  ASSERT_TRUE(servers.ok()) << servers.status().to_string();
+  const auto removed = std::find_if(servers->begin(), servers->end(), [](const auto& s) { return !s->is_leader(); });
+  const auto other = removed == servers->begin() ? removed + 1 : servers->begin();
+  const auto client = Client::create({.endpoints = {(*other)->endpoint()}, .call_timeout = 30s});
+  const auto left = (*client)->member_remove((*removed)->id());
+  ASSERT_TRUE(left.ok()) << left.status().to_string();
+
+  auto future = told.get_future();
+  ASSERT_EQ(future.wait_for(60s), std::future_status::ready);
+  const Status why = future.get();
+  EXPECT_FALSE(why.ok());
+  EXPECT_EQ((*removed)->failure(), why);
+  EXPECT_EQ((*other)->failure(), std::nullopt);
+  // The others go on; with a new leader, should it have been that one by then.
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  Status put = (*client)->put("a", "1").status();
+  while (put.code() == Code::kUnavailable && std::chrono::steady_clock::now() < deadline) {
+    put = (*client)->put("a", "1").status();
+  }
+  EXPECT_EQ(put, Status());
 }
 
 TEST_F(EmbeddedServer, Says_what_is_wrong_with_its_options) {
