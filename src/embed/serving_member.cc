@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/json/gateway.h"
+#include "api/rest/keys.h"
 #include "api/services/all.h"
 #include "api/services/ops.h"
 
@@ -24,6 +25,9 @@ Result<std::unique_ptr<ServingMember>> ServingMember::start(const server::Member
                         [&member = *serving->member_] { return member.leader() != 0; });
   auto routes = api::ops_routes(*serving->member_);
   for (auto& route : api::gateway_routes(serving->table_, {.max_request_bytes = doors.max_request_bytes})) {
+    routes.push_back(std::move(route));
+  }
+  for (auto& route : api::rest_routes(serving->table_, serving->member_->cluster_id())) {
     routes.push_back(std::move(route));
   }
   auto listening = api::Server::listen(doors, serving->table_, std::move(routes));

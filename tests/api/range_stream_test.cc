@@ -20,12 +20,8 @@ using namespace etcdserverpb;
 class RangeStreamTest : public testing::Test {
  protected:
   void SetUp() override {
-    server::MemberOptions options;
-    options.data_dir = directory_.path() + "/data";
-    const std::string peer = "http://127.0.0.1:" + std::to_string(server::free_port());
-    options.listen_peer_urls = options.initial_advertise_peer_urls = {peer};
+    server::MemberOptions options = server::lone_options(directory_.path());
     options.max_request_bytes = 64 << 10;
-    options.unsafe_no_fsync = true;
     auto member = server::Member::start(options, [](Status status) { FAIL() << status.to_string(); });
     ASSERT_TRUE(member.ok()) << member.status().to_string();
     member_ = *std::move(member);

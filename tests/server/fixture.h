@@ -44,6 +44,16 @@ inline uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
+// Of a member without others.
+inline MemberOptions lone_options(const std::string& directory) {
+  MemberOptions options;
+  options.data_dir = directory + "/data";
+  const std::string peer = "http://127.0.0.1:" + std::to_string(free_port());
+  options.listen_peer_urls = options.initial_advertise_peer_urls = {peer};
+  options.unsafe_no_fsync = true;
+  return options;
+}
+
 // A call whose work runs on whatever thread posts it.
 class InlineCall final : public CallContext {
  public:

@@ -1,0 +1,217 @@
+// /v2/keys with a member behind it. What is expected here are etcd 3.4's answers (`etcd --enable-v2`), but for what
+// docs/rest.md explains.
+#include "api/rest/keys.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <set>
+
+#include "api/net/router.h"
+#include "api/rest/form.h"
+#include "api/services/services.h"
+#include "server/fixture.h"
+
+namespace kv::test {
+namespace {
+
+using namespace std::chrono_literals;
+using api::HttpResponse;
+using testing::HasSubstr;
+
+std::string_view header(const HttpResponse& response, std::string_view name) {
+  for (const auto& [key, value] : response.headers) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+class RestTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const server::MemberOptions options = server::lone_options(directory_.path());
+    auto member = server::Member::start(options, [](Status status) { FAIL() << status.to_string(); });
+    ASSERT_TRUE(member.ok()) << member.status().to_string();
+    member_ = *std::move(member);
+    api::add_kv(table_, *member_);
+    routes_ = api::rest_routes(table_, member_->cluster_id());
+    // Until there is a leader.
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    while (ask("GET", "/?quorum=true").status != 200 && std::chrono::steady_clock::now() < until) {
+    }
+  }
+  void TearDown() override {
+    if (member_) member_->stop(0);
+  }
+
+  std::future<HttpResponse> start(const std::string& method, const std::string& target, const std::string& body,
+                                  api::HttpFields headers) {
+    auto request = std::make_shared<api::HttpRequest>();
+    request->method = method;
+    std::tie(request->path, request->query) = api::split_target("/v2/keys" + target);
+    request->headers = std::move(headers);
+    request->body = body;
+    std::promise<HttpResponse> promise;
+    std::future<HttpResponse> future = promise.get_future();
+    const api::RouteMatch match = api::find_route(routes_, method, request->path);
+    if (match.route == nullptr) {
+      promise.set_value(api::no_route(match));
+    } else {
+      match.route->handler(request, [promise = std::move(promise)](HttpResponse response) mutable {
+        promise.set_value(std::move(response));
+      });
+    }
+    return future;
+  }
+  HttpResponse finish(std::future<HttpResponse> future) {
+    if (future.wait_for(60s) == std::future_status::ready) return future.get();
+    ADD_FAILURE() << "no answer";
+    return {.status = 0};
+  }
+  HttpResponse ask(const std::string& method, const std::string& target, const std::string& body = "",
+                   api::HttpFields headers = {{"content-type", "application/x-www-form-urlencoded"}}) {
+    return finish(start(method, target, body, std::move(headers)));
+  }
+  // Of an answer: its status and the body with # for all numbers that are indexes.
+  std::string answer(const std::string& method, const std::string& target, const std::string& body = "") {
+    const HttpResponse response = ask(method, target, body);
+    std::string text = std::to_string(response.status) + " " + response.body;
+    for (size_t at = text.find("ndex\":"); at != std::string::npos; at = text.find("ndex\":", at + 6)) {
+      const size_t end = text.find_first_not_of("0123456789", at + 6);
+      text.replace(at + 6, end - at - 6, "#");
+    }
+    return text;
+  }
+
+  server::TempDirectory directory_;
+  std::unique_ptr<server::Member> member_;
+  api::CallTable table_{nullptr};
+  std::vector<api::Route> routes_;
+};
+
+const std::string kIndexes = R"("modifiedIndex":#,"createdIndex":#})";
+
+TEST_F(RestTest, Keys_are_set_read_and_deleted) {
+  EXPECT_EQ(answer("GET", ""), "200 {\"action\":\"get\",\"node\":{\"dir\":true}}\n");
+  EXPECT_EQ(answer("PUT", "/a", "value=1"),
+            R"(201 {"action":"set","node":{"key":"/a","value":"1",)" + kIndexes + "}\n");
+  EXPECT_EQ(answer("PUT", "/a?value=no", "value=2"), R"(200 {"action":"set","node":{"key":"/a","value":"2",)" +
+                                                         kIndexes + R"(,"prevNode":{"key":"/a","value":"1",)" +
+                                                         kIndexes + "}\n");
+  EXPECT_EQ(answer("GET", "/x/..//a/"), R"(200 {"action":"get","node":{"key":"/a","value":"2",)" + kIndexes + "}\n");
+  EXPECT_EQ(answer("DELETE", "/a"), R"(200 {"action":"delete","node":{"key":"/a",)" + kIndexes +
+                                        R"(,"prevNode":{"key":"/a","value":"2",)" + kIndexes + "}\n");
+  EXPECT_EQ(answer("GET", "/a"), R"(404 {"errorCode":100,"message":"Key not found","cause":"/a","index":#})"
+                                 "\n");
+}
+
+TEST_F(RestTest, Each_condition_and_each_error) {
+  ask("PUT", "/a", "value=1");
+  ask("PUT", "/d/e/f", "value=1");
+  const HttpResponse swapped = ask("PUT", "/a", "value=2&prevValue=1");
+  EXPECT_EQ(swapped.status, 200);
+  EXPECT_THAT(swapped.body, HasSubstr("compareAndSwap"));
+  const struct {
+    const char *method, *target, *body;
+    int status, code;
+    const char* cause;
+  } cases[] = {
+      {"GET", "/a/b", "", 400, 104, "/a"},
+      {"GET", "/x/y", "", 404, 100, "/x"},
+      {"GET", "/d/y/z", "", 404, 100, "/d/y"},
+      {"GET", "/a?recursive=x", "", 400, 209, "invalid value for \\\"recursive\\\""},
+      {"GET", "/%zz", "", 400, 210, "invalid URL escape \\\"%zz\\\""},
+      {"PUT", "/", "value=1", 400, 107, "/"},
+      {"PUT", "/d", "value=1", 403, 102, "/d"},
+      {"PUT", "/a/b", "value=1", 400, 104, "/a"},
+      {"PUT", "/a", "value=1&prevExist=false", 412, 105, "/a"},
+      {"PUT", "/d", "value=1&prevExist=false", 412, 105, "/d"},
+      {"PUT", "/n", "value=1&prevExist=true", 404, 100, "/n"},
+      {"PUT", "/n", "value=1&prevValue=1", 404, 100, "/n"},
+      {"PUT", "/a", "value=1&prevValue=no", 412, 101, "[no != 2]"},
+      {"PUT", "/a", "value=1&prevValue=", 400, 201, "\\\"prevValue\\\" cannot be empty"},
+      {"PUT", "/a", "value=1&prevIndex=x", 400, 203, "invalid value for \\\"prevIndex\\\""},
+      {"PUT", "/a", "value=1&prevExist=x", 400, 209, "invalid value for prevExist"},
+      {"PUT", "/a", "value=%f", 400, 210, "invalid URL escape \\\"%f\\\""},
+      {"PUT", "/a", "value=1;b", 400, 210, "invalid semicolon separator in query"},
+      {"PUT", "/a", "value=1&ttl=5", 400, 209, "\\\"ttl\\\" is not supported"},
+      {"GET", "/a?wait=true", "", 400, 209, "\\\"wait\\\" is not supported"},
+      {"POST", "/a", "value=1", 400, 104, "/a"},
+      {"POST", "/a/b", "value=1", 400, 104, "/a"},
+      {"DELETE", "/", "", 400, 107, "/"},
+      {"DELETE", "/d", "", 403, 102, "/d"},
+      {"DELETE", "/d?dir=true", "", 403, 108, "/d"},
+      {"DELETE", "/d?prevValue=1&recursive=true", "", 403, 102, "/d"},
+      {"DELETE", "/a?prevValue=1", "", 412, 101, "[1 != 2]"},
+      {"DELETE", "/n", "", 404, 100, "/n"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(std::string(c.method) + " " + c.target + " " + c.body);
+    const HttpResponse response = ask(c.method, c.target, c.body);
+    EXPECT_EQ(response.status, c.status);
+    EXPECT_THAT(response.body, HasSubstr("\"errorCode\":" + std::to_string(c.code) + ","));
+    EXPECT_THAT(response.body, HasSubstr("\"cause\":\"" + std::string(c.cause) + "\","));
+    EXPECT_NE(header(response, "X-Etcd-Cluster-Id"), "");
+  }
+  std::string deep;
+  for (int i = 0; i < 100; ++i) deep += "/a";
+  EXPECT_EQ(ask("GET", deep).status, 400);
+  EXPECT_EQ(ask("PATCH", "/a").status, 405);
+}
+
+TEST_F(RestTest, A_directory_is_what_has_keys_below_it) {
+  ask("PUT", "/d/b/c", "value=1");
+  ask("PUT", "/d/a", "value=2");
+  ask("PUT", "/d/_hidden", "value=3");
+  ask("PUT", "/d0", "value=4");
+  const std::string a = R"({"key":"/d/a","value":"2",)" + kIndexes;
+  EXPECT_EQ(answer("GET", "/d"), R"(200 {"action":"get","node":{"key":"/d","dir":true,"nodes":[)" + a +
+                                     R"(,{"key":"/d/b","dir":true,)" + kIndexes + "]," + kIndexes + "}\n");
+  EXPECT_EQ(answer("GET", "/d?recursive=true"),
+            R"(200 {"action":"get","node":{"key":"/d","dir":true,"nodes":[)" + a +
+                R"(,{"key":"/d/b","dir":true,"nodes":[{"key":"/d/b/c","value":"1",)" + kIndexes + "]," + kIndexes +
+                "]," + kIndexes + "}\n");
+  EXPECT_EQ(ask("GET", "/d/_hidden").status, 200);
+  EXPECT_EQ(ask("DELETE", "/d?recursive=true").status, 200);
+  EXPECT_EQ(ask("GET", "/d").status, 404);
+  EXPECT_EQ(ask("GET", "/d0").status, 200);
+}
+
+TEST_F(RestTest, In_order_keys_made_at_once_are_all_there) {
+  std::vector<std::future<HttpResponse>> calls;
+  calls.reserve(16);
+  for (int i = 0; i < 16; ++i) {
+    calls.push_back(start("POST", "/queue", "value=v", {{"content-type", "application/x-www-form-urlencoded"}}));
+  }
+  std::set<std::string> bodies;
+  for (auto& call : calls) {
+    const HttpResponse response = finish(std::move(call));
+    EXPECT_EQ(response.status, 201) << response.body;
+    bodies.insert(response.body.substr(0, response.body.find("\",\"value")));
+  }
+  EXPECT_EQ(bodies.size(), 16u);
+}
+
+TEST_F(RestTest, A_value_may_come_and_go_bare) {
+  EXPECT_EQ(ask("PUT", "/a", "a=b&c", {{"content-type", "text/plain"}}).status, 201);
+  EXPECT_EQ(ask("GET", "/a", "", {{"accept", "text/plain"}}).body, "a=b&c");
+  EXPECT_EQ(ask("PUT", "/a", "x", {{"content-type", "multipart/form-data; boundary=x"}}).status, 400);
+  EXPECT_THAT(ask("PUT", "/b", "value=%ff%3C%08").body, HasSubstr(R"("value":"\ufffd\u003c\u0008")"));
+}
+
+TEST(RestForm, Unescapes) {
+  std::string bad;
+  EXPECT_EQ(api::unescape("a%20b+c", true, &bad), "a b c");
+  EXPECT_EQ(api::unescape("a%20b+c", false, &bad), "a b+c");
+  EXPECT_EQ(api::unescape("%", true, &bad), std::nullopt);
+  EXPECT_EQ(bad, "%");
+  EXPECT_EQ(api::unescape("x%4", true, &bad), std::nullopt);
+  EXPECT_EQ(bad, "%4");
+  EXPECT_EQ(server::clean_tree_key("//a/./b/../../../c/"), "/c");
+  EXPECT_EQ(server::clean_tree_key(""), "/");
+}
+
+}  // namespace
+}  // namespace kv::test
