@@ -226,6 +226,52 @@ class BackupTest(unittest.TestCase):
         self.assertEqual([encode("leased")], lives["keys"])
         self.assertGreater(int(lives["TTL"]), 3000)
 
+    def test_users_are_restored_and_a_member_joins_the_restored_cluster(self):
+        old = self.member(flags=["--bcrypt-cost=4"])
+        for command in ("user add root:secret", "user grant-role root root", "user add alice:hers", "role add of-a",
+                        "role grant-permission of-a readwrite a/ --prefix", "user grant-role alice of-a", "put b/1 v",
+                        "auth enable"):
+            self.ok(kvctl(*command.split(), endpoint=old.endpoint))
+        root, alice = ("--user", "root:secret"), ("--user", "alice:hers")
+
+        def users_are_asked(member):
+            self.assertEqual("OK\n", self.ok(kvctl(*alice, "put", "a/1", member.name, endpoint=member.endpoint)))
+            for who, why in ((alice, "permission denied"), ((), "user name is empty"),
+                             (("--user", "alice:wrong"), "invalid user ID or password")):
+                done = kvctl(*who, "put", "b/1", "x", endpoint=member.endpoint)
+                self.assertNotEqual(0, done.returncode)
+                self.assertIn(why, done.stderr)
+            self.assertEqual("b/1\nv\n", self.ok(kvctl(*root, "get", "b/1", endpoint=member.endpoint)))
+
+        def serves(member):
+            return kvctl(*root, "get", "b/1", endpoint=member.endpoint).stdout == "b/1\nv\n"
+
+        users_are_asked(old)
+        refused = kvctl(*alice, "snapshot", "save", self.path("backup.db"), endpoint=old.endpoint)
+        self.assertIn("permission denied", refused.stderr)
+        self.ok(kvctl(*root, "snapshot", "save", self.path("backup.db"), endpoint=old.endpoint))
+        old.stop()
+
+        ports = {name: free_port() for name in ("n1", "n2")}
+        first = self.member("n1", {"n1": ports["n1"]}, start=False, flags=["--bcrypt-cost=4"])
+        self.ok(self.restore(self.path("backup.db"), first))
+        first.start()
+        until(lambda: serves(first), "the restored member serves")
+        users_are_asked(first)
+        # It has nothing of the restored state in its log, and so gets it as a snapshot.
+        second = self.member("n2", ports, start=False, flags=["--bcrypt-cost=4", "--initial-cluster-state=existing"])
+        added = self.ok(kvctl(*root, "member", "add", "n2", "--learner", "--peer-urls", second.peer_url, "-w", "json",
+                              endpoint=first.endpoint))
+        second.start()
+        number = str(json.loads(added)["member"]["ID"])
+        until(lambda: kvctl(*root, "member", "promote", f"{int(number):x}", endpoint=first.endpoint).returncode == 0,
+              "the new member may vote")
+        until(lambda: serves(second), "the new member serves")
+        users_are_asked(second)
+        revision = json.loads(self.ok(kvctl(*root, "get", "b/1", "-w", "json", endpoint=first.endpoint)))
+        self.assertEqual(*(self.ok(kvctl(*root, "endpoint", "hashkv", "--rev", str(revision["header"]["revision"]),
+                                         endpoint=m.endpoint)).split(", ")[1] for m in (first, second)))
+
     def test_killed_members_directory_has_all_that_was_acknowledged(self):
         member = self.member()
         for i in range(200):
