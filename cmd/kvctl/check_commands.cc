@@ -1,21 +1,19 @@
 // What a cluster can take: `check perf` and `check datascale`, with etcdctl's loads and verdicts.
-#include <netdb.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <random>
 #include <utility>
 
-#include "client/address.h"
+#include "kvctl/client_options.h"
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
 #include "kvctl/load.h"
+#include "kvctl/metrics_reader.h"
 #include "kvctl/signals.h"
 
 namespace kv::kvctl {
@@ -180,43 +178,15 @@ Exit run_perf(const Context& context, const CheckFlags& flags, const Arguments&)
 
 // ---- datascale ----
 
-// GET /metrics of an endpoint, by plain HTTP/1.0; empty when it can't be had.
-std::string read_metrics(const std::string& endpoint) {
-  const auto address = client::parse_address(endpoint);
-  if (!address.ok() || address->security == client::Security::kTls) return "";
-  const size_t colon = address->target.rfind(':');
-  if (colon == std::string::npos || address->target.starts_with("unix:")) return "";
-  std::string host = address->target.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), address->target.substr(colon + 1).c_str(), &hints, &found) != 0) return "";
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
-  const int fd = socket(found->ai_family, found->ai_socktype, 0);
-  if (fd < 0) return "";
-  const timeval limit{.tv_sec = 5, .tv_usec = 0};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  const std::string request = "GET /metrics HTTP/1.1\r\nHost: " + address->target + "\r\nConnection: close\r\n\r\n";
-  std::string answer;
-  if (::connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-      send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
-    constexpr size_t kMaxAnswerBytes = 16 << 20;
-    char buffer[16 << 10];
-    for (ssize_t n; answer.size() < kMaxAnswerBytes && (n = recv(fd, buffer, sizeof buffer, 0)) > 0;)
-      answer.append(buffer, static_cast<size_t>(n));
-  }
-  close(fd);
-  return answer;
-}
-
 // 0 when it can't be had.
-double resident_bytes(const std::string& endpoint) {
-  constexpr std::string_view kName = "\nprocess_resident_memory_bytes ";
-  const std::string metrics = read_metrics(endpoint);
-  const size_t at = metrics.find(kName);
-  return at == std::string::npos ? 0 : std::strtod(metrics.c_str() + at + kName.size(), nullptr);
+double resident_bytes(const Context& context) {
+  const std::string& endpoint = context.globals.endpoints.front();
+  const auto options = client_options(context, {endpoint});
+  if (std::holds_alternative<Exit>(options)) return 0;
+  const auto metrics = read_metrics(endpoint, std::get<ClientOptions>(options).tls, std::chrono::seconds(5));
+  if (!metrics.ok()) return 0;
+  const auto found = metrics->find("process_resident_memory_bytes");
+  return found == metrics->end() ? 0 : found->second;
 }
 
 Exit no_memory(std::ostream& out, const char* when) {
@@ -235,8 +205,7 @@ Exit run_datascale(const Context& context, const CheckFlags& flags, const Argume
   if (auto exit = refuse_used_prefix(*clients[0], context, flags.prefix, "kvctl del --prefix " + flags.prefix))
     return *exit;
   std::ostream& out = context.out;
-  const std::string endpoint = context.globals.endpoints.front();
-  const double before = resident_bytes(endpoint);
+  const double before = resident_bytes(context);
   if (before == 0) return no_memory(out, "before");
   out << "Start data scale check for work load [" << w.datascale_puts << " key-value pairs, 1024 bytes per key-value, "
       << w.threads << " concurrent clients].\n"
@@ -244,7 +213,7 @@ Exit run_datascale(const Context& context, const CheckFlags& flags, const Argume
   const LoadPlan plan{.threads = w.threads, .calls = w.datascale_puts};
   const LoadReport report =
       run_puts(plan, {flags.prefix, 512, 512, std::chrono::seconds(30)}, clients, signals, progress_on(context.err));
-  const double after = resident_bytes(endpoint);
+  const double after = resident_bytes(context);
   clean_up(*clients[0], context, flags);
   if (signals.received()) return {kExitError, "interrupted"};
   if (after == 0) return no_memory(out, "after");

@@ -69,6 +69,7 @@ int run_kvctl(const std::vector<std::string>& args, Context& context, const Vari
   add_lease_commands(root, context);
   add_concurrency_commands(root, context);
   add_endpoint_commands(root, context);
+  add_top_command(root, context, variable);
   add_member_commands(root, context);
   add_snapshot_commands(root, context);
   add_defrag_command(root, context);

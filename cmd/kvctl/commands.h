@@ -33,6 +33,7 @@ void add_check_commands(Command& root, Context& context);        // check perf, 
 void add_bench_command(Command& root, Context& context);         // bench put, range, txn, watch, lease-keepalive
 void add_member_commands(Command& root, Context& context);       // member add, remove, update, list, promote
 void add_snapshot_commands(Command& root, Context& context);     // snapshot save, status, restore; hashkv
+void add_top_command(Command& root, Context& context, const VariableReader& variable);
 void add_defrag_command(Command& root, Context& context);
 void add_auth_commands(Command& root, Context& context);       // auth, user, role
 void add_mirror_command(Command& root, Context& context);      // make-mirror

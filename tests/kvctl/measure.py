@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kvctl bench, with kvctl and kvd as users run them. How fast they are is no matter here.
+"""kvctl bench and top, with kvctl and kvd as users run them. How fast they are is no matter here.
 
     measure.py --kvctl PATH --kvd PATH
 """
@@ -9,7 +9,8 @@ import signal
 import subprocess
 import time
 
-from terminal import ESCAPE, check, run
+from golden import free_ports
+from terminal import ESCAPE, Kvctl, check, run
 
 
 def count(kvctl, prefix):
@@ -73,5 +74,48 @@ def benches(kvctl):
     check("and the keys are removed", count(kvctl, "") == 1)
 
 
+def looks(kvctl):
+    once = kvctl.piped("top", "--once", "--interval", "200ms")
+    row = once.stdout.split("\n")[4].split() if once.stdout.count("\n") > 4 else []
+    check("top shows the member", once.returncode == 0 and row[:2] == ["m1", "leader"] and "no alarms" in once.stdout and
+          "\x1b" not in once.stdout, once)
+    lines = kvctl.piped("top", "-n", "2", "--interval", "100ms", "-w", "json").stdout.splitlines()
+    member = json.loads(lines[1])["members"][0] if len(lines) == 2 else {}
+    check("as JSON, with rates and sizes", member.get("role") == "leader" and "puts_per_s" in member and
+          member["lag"] == 0 and member["db_size"] > 0 and member["clients"] >= 1, lines)
+    writer = subprocess.Popen(kvctl.argv(["bench", "put", "--rate", "200", "--total", "100000"]), env=kvctl.env({}),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    looking = subprocess.Popen(kvctl.argv(["top", "-n", "300", "--interval", "100ms", "-w", "json"]),
+                               env=kvctl.env({}), stdout=subprocess.PIPE, text=True)
+    seen = any(json.loads(line)["members"][0].get("puts_per_s", 0) > 0 for line in looking.stdout)
+    for process in (looking, writer):
+        process.terminate()
+    looking.stdout.close()
+    check("puts are seen", seen)
+    for process in (looking, writer):
+        process.wait(timeout=60)
+    seen, code = kvctl.on_terminal("top", "--interval", "100ms", columns=100, keys="\x03", until="\x1b[J", TERM="xterm")
+    check("on a terminal it draws the whole screen, until Ctrl-C gives it back", code == 0 and
+          seen.startswith("\x1b[?1049h") and "\x1b[?1049l" in seen and "Ctrl-C ends." in seen, seen)
+    check("and fits", max(map(len, ESCAPE.sub("", seen).split("\n"))) <= 100, seen)
+    seen, _ = kvctl.on_terminal("top", "--once", "--interval", "100ms", columns=60)
+    check("one look does not take the screen", "\x1b[?1049h" not in seen and "leader" in seen, seen)
+
+    port = free_ports(1)[0]
+    done = kvctl.piped("top", "--once", "--interval", "100ms", "--cluster=false", "--dial-timeout", "500ms", "--endpoints",
+                       f"127.0.0.1:{port}")
+    check("a member that is away is said", done.returncode == 0 and "unreachable" in done.stdout and
+          "Connection refused" in done.stdout and "leader" in done.stdout, done)
+    done = Kvctl(kvctl.binary, f"127.0.0.1:{port}").piped("top", "--once", "--interval", "100ms", "--dial-timeout", "500ms")
+    check("none that answers is an error", done.returncode == 1 and "no member answers" in done.stderr, done)
+    for flags, code in ((["--interval", "1ms"], 128), (["-n", "-1"], 128), (["x"], 128), (["-w", "fields"], 4)):
+        check(f"top {flags} is refused", kvctl.piped("top", *flags).returncode == code)
+
+
+def all_of_it(kvctl):
+    benches(kvctl)
+    looks(kvctl)
+
+
 if __name__ == "__main__":
-    run(benches, __doc__)
+    run(all_of_it, __doc__)

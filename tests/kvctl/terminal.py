@@ -56,7 +56,8 @@ class Kvctl:
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         process = subprocess.Popen(self.argv(args), stdin=follower, stdout=follower, stderr=follower,
-                                   env=self.env(variables), start_new_session=True)
+                                   env=self.env(variables), start_new_session=True,
+                                   preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(follower)
         seen, deadline = b"", time.monotonic() + 60
         while time.monotonic() < deadline:

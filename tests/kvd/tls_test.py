@@ -29,6 +29,9 @@ class Tls(TlsCase):
             self.assertEqual(done.stdout, "OK\n", done.stderr)
             self.assertEqual(self.etcdctl(port, "get", "a", who=who).stdout, "a\n1\n")
             self.assertIn("is healthy", self.etcdctl(port, "endpoint", "health", who=who).stderr)
+            top = self.etcdctl(port, "top", "--once", "--interval", "100ms", who=who, tool=KVCTL)  # reads /metrics itself
+            self.assertIn("leader", top.stdout, top)
+            self.assertNotIn("can't be read", top.stdout, top)
 
     def test_etcdctl_without_a_good_certificate_is_refused(self):
         port = self.serve_known()
