@@ -16,7 +16,10 @@ struct FlagValues {
 const std::vector<FlagValues>& known_values() {
   static const std::vector<FlagValues> known = {
       {"write-out", {"simple", "fields", "json", "protobuf", "table"}},
+      {"color", {"auto", "always", "never"}},
       {"consistency", {"l", "s"}},
+      {"format", {"json", "yaml"}},
+      {"load", {"s", "m", "l", "xl"}},
       {"order", {"ASCEND", "DESCEND"}},
       {"sort-by", {"CREATE", "KEY", "MODIFY", "VALUE", "VERSION"}},
   };

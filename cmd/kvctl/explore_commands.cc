@@ -1,7 +1,10 @@
 // tree, diff and history: what is in the key space, and how it came to be so.
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <thread>
 #include <utility>
 
 #include "kvctl/commands.h"
@@ -178,6 +181,9 @@ struct History {
   std::vector<Change> changes{};
 };
 
+// Between two questions how far a watch is.
+constexpr auto kAskAgain = std::chrono::milliseconds(250);
+
 // Reads by a watch from where history begins to now. What there is now says what its last event is.
 Result<History> read_history(Client& client, const std::string& key, const client::CallOptions& call) {
   const auto now = client.get(key, {}, call);
@@ -206,15 +212,27 @@ Result<History> read_history(Client& client, const std::string& key, const clien
   client::Watcher watcher = client.watch(key, {.start_revision = *begin});
   const auto created = watcher.wait_created(client::at_most(std::chrono::seconds(10)));
   if (!created.ok()) return created.status();
-  // A key that isn't there may have no event at all: then the server's word that all was sent has to do, which it
-  // gives twice, since servers before etcd 3.4.25 may give it too early.
-  int bookmarks_wanted = last_revision == 0 && !exists ? 2 : 0;
+  // A key that isn't there may have no event at all: then the server's word that all was sent has to do. Servers before
+  // etcd 3.4.25 give it too early, while a new watch waits to be served, which takes them a tenth of a second: it is
+  // believed once the watch stands for a second.
+  const auto believe = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  const auto give_up = believe + std::chrono::seconds(10);
+  const bool may_be_empty = last_revision == 0 && !exists;
   while (!complete()) {
-    if (bookmarks_wanted > 0 && history.changes.empty()) watcher.request_progress();
-    auto next = watcher.next(client::at_most(std::chrono::seconds(10)));
-    if (!next.ok()) return next.status();
+    const bool waits = may_be_empty && history.changes.empty();
+    if (waits) watcher.request_progress();
+    auto next = watcher.next(client::at_most(waits ? std::chrono::milliseconds(kAskAgain) : std::chrono::seconds(10)));
+    if (!next.ok()) {
+      if (waits && next.status().code() == Code::kDeadlineExceeded && std::chrono::steady_clock::now() < give_up)
+        continue;
+      return next.status();
+    }
     if (next->progress()) {
-      if (next->header.revision >= now->header.revision && history.changes.empty() && --bookmarks_wanted <= 0) break;
+      const auto when = std::chrono::steady_clock::now();
+      if (waits && next->header.revision >= now->header.revision && when >= believe) break;
+      if (waits)
+        std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
+            kAskAgain, std::max<std::chrono::nanoseconds>(believe - when, std::chrono::milliseconds(10))));
       continue;
     }
     for (auto& event : next->events) {
