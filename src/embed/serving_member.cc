@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/json/gateway.h"
+#include "api/rest/cluster.h"
 #include "api/rest/keys.h"
 #include "api/services/all.h"
 #include "api/services/ops.h"
@@ -28,6 +29,10 @@ Result<std::unique_ptr<ServingMember>> ServingMember::start(const server::Member
     routes.push_back(std::move(route));
   }
   for (auto& route : api::rest_routes(serving->table_, serving->member_->cluster_id())) {
+    routes.push_back(std::move(route));
+  }
+  for (auto& route : api::rest_cluster_routes(serving->table_, serving->member_->cluster_id(),
+                                              [&member = *serving->member_] { return member.leader(); })) {
     routes.push_back(std::move(route));
   }
   auto listening = api::Server::listen(doors, serving->table_, std::move(routes));

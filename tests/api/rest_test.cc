@@ -10,6 +10,7 @@
 #include <set>
 
 #include "api/net/router.h"
+#include "api/rest/cluster.h"
 #include "api/rest/form.h"
 #include "api/services/services.h"
 #include "server/fixture.h"
@@ -37,6 +38,10 @@ class RestTest : public testing::Test {
     member_ = *std::move(member);
     api::add_kv(table_, *member_);
     routes_ = api::rest_routes(table_, member_->cluster_id());
+    api::add_cluster(table_, *member_);
+    for (auto& route : api::rest_cluster_routes(table_, member_->cluster_id(), [this] { return member_->leader(); })) {
+      routes_.push_back(std::move(route));
+    }
     // Until there is a leader.
     const auto until = std::chrono::steady_clock::now() + 60s;
     while (ask("GET", "/?quorum=true").status != 200 && std::chrono::steady_clock::now() < until) {
@@ -50,7 +55,8 @@ class RestTest : public testing::Test {
                                   api::HttpFields headers) {
     auto request = std::make_shared<api::HttpRequest>();
     request->method = method;
-    std::tie(request->path, request->query) = api::split_target("/v2/keys" + target);
+    std::tie(request->path, request->query) =
+        api::split_target((target.starts_with("/v2/") ? "" : "/v2/keys") + target);
     request->headers = std::move(headers);
     request->body = body;
     std::promise<HttpResponse> promise;
@@ -199,6 +205,24 @@ TEST_F(RestTest, A_value_may_come_and_go_bare) {
   EXPECT_EQ(ask("GET", "/a", "", {{"accept", "text/plain"}}).body, "a=b&c");
   EXPECT_EQ(ask("PUT", "/a", "x", {{"content-type", "multipart/form-data; boundary=x"}}).status, 400);
   EXPECT_THAT(ask("PUT", "/b", "value=%ff%3C%08").body, HasSubstr(R"("value":"\ufffd\u003c\u0008")"));
+}
+
+TEST_F(RestTest, Members_are_told) {
+  HttpResponse members = ask("GET", "/v2/members");
+  // A member says its name in a command of its own, soon after it has a leader.
+  const auto until = std::chrono::steady_clock::now() + 60s;
+  while (members.body.find("\"default\"") == std::string::npos && std::chrono::steady_clock::now() < until) {
+    members = ask("GET", "/v2/members");
+  }
+  const HttpResponse leader = ask("GET", "/v2/members/leader");
+  EXPECT_EQ(members.status, 200);
+  EXPECT_EQ(leader.status, 200);
+  EXPECT_THAT(leader.body, HasSubstr(R"("name":"default","peerURLs":["http://127.0.0.1:)"));
+  // The leader is the only one.
+  EXPECT_EQ(members.body, "{\"members\":[" + leader.body.substr(0, leader.body.size() - 1) + "]}\n");
+  EXPECT_NE(header(members, "X-Etcd-Cluster-Id"), "");
+  EXPECT_EQ(ask("GET", "/v2/machines").status, 200);
+  EXPECT_EQ(ask("POST", "/v2/machines").status, 405);
 }
 
 TEST(RestForm, Unescapes) {
