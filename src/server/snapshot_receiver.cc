@@ -13,6 +13,14 @@ namespace {
 // Of one file; then whatever sends or stores it is broken.
 constexpr int kMaxDamaged = 5;
 
+void count(bool received, raft::NodeId from) {
+  Metrics::global()
+      .counter(received ? "etcd_network_snapshot_receive_success" : "etcd_network_snapshot_receive_failures",
+               received ? "Total number of successful snapshot receives" : "Total number of snapshot receive failures",
+               {{"From", hex_id(from.value())}})
+      .add(1);
+}
+
 }  // namespace
 
 void SnapshotReceiver::start(Ports ports) {
@@ -61,6 +69,7 @@ void SnapshotReceiver::run() {
     if (stopped_) return;
     offer_.reset();
     lock.unlock();
+    count(state.ok(), offer.from);
     ports_.fetched(std::move(state));
     lock.lock();
   }

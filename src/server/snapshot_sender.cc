@@ -195,7 +195,13 @@ Result<kvdpb::SnapshotPiece> SnapshotSender::read(raft::NodeId from, const kvdpb
 void SnapshotSender::close(raft::NodeId from, uint64_t id) {
   const auto found = copies_.find(id);
   if (found == copies_.end()) return;
-  found->second.users.erase(from);
+  // The one who asks for the end has all of it. Asked again, the answer was lost.
+  if (found->second.users.erase(from) > 0) {
+    Metrics::global()
+        .counter("etcd_network_snapshot_send_success", "Total number of successful snapshot sends",
+                 {{"To", hex_id(from.value())}})
+        .add(1);
+  }
   hold(raft::Index(found->second.manifest.index()), clock_.monotonic_ms() + options_.hold_after_close_ms);
   if (found->second.users.empty()) remove(id);
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "base/metrics.h"
@@ -24,6 +25,16 @@ namespace fs = std::filesystem;
 
 // In this process, so of all members together.
 uint64_t snapshots_installed() { return Metrics::global().counter("kvd_snapshots_installed_total", "").value(); }
+
+// The sum over the members that a metric is told of by a label.
+double sum_of(const std::string& metric) {
+  std::istringstream lines(Metrics::global().render());
+  double sum = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(metric + "{")) sum += std::stod(line.substr(line.rfind(' ') + 1));
+  }
+  return sum;
+}
 
 class ShortLog : public ThreeMembers {
  protected:
@@ -49,13 +60,20 @@ class ShortLog : public ThreeMembers {
 
 TEST_F(ShortLog, A_member_that_was_away_for_longer_catches_up_by_a_snapshot) {
   const size_t away = follower_place();
-  members_[away].reset();
-  for (int i = 0; i < 300; ++i)
-    write(other_than(away), "key" + std::to_string(i % 50), std::string(500, 'v') + std::to_string(i));
   const uint64_t before = snapshots_installed();
-  members_[away] = start(options_[away]);
-  ASSERT_TRUE(eventually([&] { return same_hash(*members_[away], other_than(away)); }));
+  const double sent = sum_of("etcd_network_snapshot_send_success");
+  const double received = sum_of("etcd_network_snapshot_receive_success");
+  // The log is kept for a while for one that was heard of just now: so it is away for longer when it was not cut yet.
+  for (int writes = 300; snapshots_installed() == before && writes < 100'000; writes *= 2) {
+    members_[away].reset();
+    for (int i = 0; i < writes; ++i)
+      write(other_than(away), "key" + std::to_string(i % 50), std::string(500, 'v') + std::to_string(i));
+    members_[away] = start(options_[away]);
+    ASSERT_TRUE(eventually([&] { return same_hash(*members_[away], other_than(away)); }));
+  }
   EXPECT_GT(snapshots_installed(), before) << "the log was not cut, so this test has shown nothing";
+  EXPECT_GT(sum_of("etcd_network_snapshot_send_success"), sent);
+  EXPECT_GT(sum_of("etcd_network_snapshot_receive_success"), received);
   // It goes on as any other, through the log.
   for (int i = 0; i < 20; ++i) write(*members_[away], "more" + std::to_string(i), "1");
   ASSERT_TRUE(eventually([&] { return same_hash(*members_[away], other_than(away)); }));
