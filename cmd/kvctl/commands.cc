@@ -50,17 +50,7 @@ void add_utility_commands(Command& root, Context& context) {
       [&root, &context](const auto& words) { return run_help(root, words, context.out); });
 }
 
-int run_kvctl(const std::vector<std::string>& args, Context& context, const VariableReader& variable) {
-  Command root;
-  root.name = "kvctl";
-  root.arguments = "[options] <command>";
-  root.description = "kvctl reads and writes the keys of a kvd or etcd cluster, and shows how the cluster is.";
-  root.examples =
-      "  kvctl put message hello\n"
-      "  kvctl get message\n"
-      "  kvctl watch --prefix /services/\n"
-      "  kvctl lock backup -- ./backup.sh\n"
-      "  kvctl endpoint status --cluster -w table";
+void add_commands(Command& root, Context& context, const VariableReader& variable) {
   context.globals.declare(root.flags);
   add_key_value_commands(root, context);
   add_watch_command(root, context, variable);
@@ -81,6 +71,20 @@ int run_kvctl(const std::vector<std::string>& args, Context& context, const Vari
   add_mirror_command(root, context);
   add_completion_command(root, context);
   add_utility_commands(root, context);
+}
+
+int run_kvctl(const std::vector<std::string>& args, Context& context, const VariableReader& variable) {
+  Command root;
+  root.name = "kvctl";
+  root.arguments = "[options] <command>";
+  root.description = "kvctl reads and writes the keys of a kvd or etcd cluster, and shows how the cluster is.";
+  root.examples =
+      "  kvctl put message hello\n"
+      "  kvctl get message\n"
+      "  kvctl watch --prefix /services/\n"
+      "  kvctl lock backup -- ./backup.sh\n"
+      "  kvctl endpoint status --cluster -w table";
+  add_commands(root, context, variable);
 
   const auto ended = [&](const Exit& exit) {
     report(exit, context);

@@ -7,7 +7,7 @@
 
 namespace kv::kvctl {
 
-// The headings of `kvctl --help`, in their order.
+// The headings of `kvctl --help`; they stand in the order in which commands are added.
 inline constexpr const char* kKeysGroup = "Keys";
 inline constexpr const char* kWatchingGroup = "Watching";
 inline constexpr const char* kLeasesGroup = "Leases";
@@ -17,9 +17,6 @@ inline constexpr const char* kMaintenanceGroup = "Maintenance";
 inline constexpr const char* kSecurityGroup = "Security";
 inline constexpr const char* kToolsGroup = "Tools";
 inline constexpr const char* kHelpGroup = "Help";
-inline constexpr const char* kGroups[] = {kKeysGroup,        kWatchingGroup, kLeasesGroup,
-                                          kConcurrencyGroup, kClusterGroup,  kMaintenanceGroup,
-                                          kSecurityGroup,    kToolsGroup,    kHelpGroup};
 
 void add_key_value_commands(Command& root, Context& context);  // get put del txn compaction
 void add_watch_command(Command& root, Context& context, const VariableReader& variable);
@@ -40,6 +37,9 @@ void add_mirror_command(Command& root, Context& context);      // make-mirror
 void add_transfer_commands(Command& root, Context& context);   // export import
 void add_completion_command(Command& root, Context& context);  // completion bash, fish, zsh
 void add_utility_commands(Command& root, Context& context);    // version options help
+
+// All of the above, in the order of `kvctl --help`, and the flags that every command has.
+void add_commands(Command& root, Context& context, const VariableReader& variable);
 
 // The endpoints to ask: those of the flags, or with `cluster` every client URL of the cluster's members.
 std::variant<std::vector<std::string>, Exit> endpoints_to_ask(const Context& context, bool cluster);
