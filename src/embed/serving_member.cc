@@ -4,7 +4,7 @@
 
 #include "api/json/gateway.h"
 #include "api/rest/cluster.h"
-#include "api/rest/keys.h"
+#include "api/rest/rest.h"
 #include "api/services/all.h"
 #include "api/services/ops.h"
 
@@ -28,9 +28,7 @@ Result<std::unique_ptr<ServingMember>> ServingMember::start(const server::Member
   for (auto& route : api::gateway_routes(serving->table_, {.max_request_bytes = doors.max_request_bytes})) {
     routes.push_back(std::move(route));
   }
-  for (auto& route : api::rest_routes(serving->table_, serving->member_->cluster_id())) {
-    routes.push_back(std::move(route));
-  }
+  for (auto& route : api::rest_routes(*serving->member_)) routes.push_back(std::move(route));
   for (auto& route : api::rest_cluster_routes(serving->table_, serving->member_->cluster_id(),
                                               [&member = *serving->member_] { return member.leader(); })) {
     routes.push_back(std::move(route));

@@ -123,6 +123,7 @@ Status Alarms::refuses(const kvdpb::Command& command) const {
       case Command::kPut:
       case Command::kDeleteRange:
       case Command::kTxn:
+      case Command::kNode:
       case Command::kCompact:
       case Command::kLeaseGrant:
       case Command::kLeaseRevoke:

@@ -187,6 +187,16 @@ Status apply_command(const Command& command, const raft::Entry& entry, store::Ap
         if (status.ok()) note(news, LeaseEvent::Kind::kRevoked, {command.lease_revoke().id(), 0, 0});
         return status;
       });
+    case Command::kNode:
+      return answer<kvdpb::NodeResponse>(arena, header, response, [&](auto* r) {
+        Status status = batch.node(command.node(), r);
+        if (!status.ok()) return status;
+        r->set_raft_index(static_cast<int64_t>(entry.index.value()));
+        if (const auto lease = batch.lease(command.node().lease()); lease && r->error_code() == 0)
+          note(news, LeaseEvent::Kind::kGranted, *lease);
+        for (const int64_t id : r->revoked_leases()) note(news, LeaseEvent::Kind::kRevoked, {id, 0, 0});
+        return status;
+      });
     case Command::kLeaseExpiry: apply_lease_expiry(command.lease_expiry(), term, batch, news); return {};
     case Command::kLeaseCheckpoints: apply_lease_checkpoints(command.lease_checkpoints(), term, batch, news); return {};
     case Command::kMemberAttributes: apply_member_attributes(command.member_attributes(), members); return {};

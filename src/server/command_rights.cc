@@ -17,6 +17,7 @@ Status permit(const Command& command, store::ApplyBatch& batch) {
     case Command::kPut: return rights.permit(command.put());
     case Command::kDeleteRange: return rights.permit(command.delete_range());
     case Command::kTxn: return rights.permit(command.txn());
+    case Command::kNode: return rights.permit(command.node());
     case Command::kLeaseGrant: return state.permit_user(who);
     case Command::kLeaseRevoke: return rights.permit_to_write_lease(command.lease_revoke().id());
 

@@ -64,6 +64,8 @@ class LocalMember final : public Member, public MembershipObserver {
   void delete_range(CallPtr call, std::unique_ptr<DeleteRangeRequest> request, Done<DeleteRangeResponse> done) override;
   void txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) override;
   void compact(CallPtr call, std::unique_ptr<CompactionRequest> request, Done<CompactionResponse> done) override;
+  void node(CallPtr call, std::unique_ptr<kvdpb::NodeRequest> request, Done<kvdpb::NodeResponse> done) override;
+  std::string node_action(int64_t revision) const override { return store_->node_action(revision); }
 
   // ---- leases ----
 
@@ -223,6 +225,10 @@ class LocalMember final : public Member, public MembershipObserver {
   void fill(ResponseHeader* header) const;
 
   void serve_range(const CallContext& call, const RangeRequest& request, Done<RangeResponse>& done);
+
+  // ... of /v2/keys, and what is left of the leases in its answer.
+  void read_node(CallPtr call, std::unique_ptr<kvdpb::NodeRequest> request, Done<kvdpb::NodeResponse> done);
+  void add_ttls(CallPtr call, kvdpb::NodeResponse&& response, Done<kvdpb::NodeResponse> done);
 
   // A transaction of ranges only needs no log entry.
   void read_txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done);

@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "etcdserverpb/rpc.pb.h"
+#include "kvdpb/command.pb.h"
 #include "server/call.h"
 #include "server/gate.h"
 #include "server/options.h"
@@ -50,6 +51,10 @@ class Member {
   virtual Call<etcdserverpb::DeleteRangeRequest, etcdserverpb::DeleteRangeResponse> delete_range = 0;
   virtual Call<etcdserverpb::TxnRequest, etcdserverpb::TxnResponse> txn = 0;
   virtual Call<etcdserverpb::CompactionRequest, etcdserverpb::CompactionResponse> compact = 0;
+  // A call of /v2/keys. What etcd 2 answers by an error code is Ok here, and said in the response.
+  virtual Call<kvdpb::NodeRequest, kvdpb::NodeResponse> node = 0;
+  // As Store::node_action().
+  virtual std::string node_action(int64_t revision) const = 0;
 
   virtual Call<etcdserverpb::LeaseGrantRequest, etcdserverpb::LeaseGrantResponse> lease_grant = 0;
   virtual Call<etcdserverpb::LeaseRevokeRequest, etcdserverpb::LeaseRevokeResponse> lease_revoke = 0;

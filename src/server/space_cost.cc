@@ -31,6 +31,9 @@ size_t space_cost(const kvdpb::Command& command) {
   switch (command.request_case()) {
     case kvdpb::Command::kPut: return cost_of(command.put());
     case kvdpb::Command::kTxn: return cost_of(command.txn());
+    case kvdpb::Command::kNode:
+      if (command.node().method() == kvdpb::NodeRequest::DELETE) return 0;
+      return kKeyOverheadBytes + command.node().path().size() + command.node().value().size();
     case kvdpb::Command::kLeaseGrant: return kLeaseBytes;
     default: return 0;
   }

@@ -1,5 +1,7 @@
 #include "store/auth_rights.h"
 
+#include "store/node_tree.h"
+
 namespace kv::store {
 
 using etcdserverpb::RequestOp;
@@ -29,6 +31,23 @@ Status Rights::permit(const etcdserverpb::TxnRequest& request) const {
   }
   KV_RETURN_IF_ERROR(permit_ops(request.success()));
   return permit_ops(request.failure());
+}
+
+Status Rights::permit(const kvdpb::NodeRequest& request) const {
+  using kvdpb::NodeRequest;
+  const std::string& path = request.path();
+  if (request.method() == NodeRequest::GET) return state_.permit_read(who_, path, "");
+  const bool below = request.method() == NodeRequest::POST ||
+                     (request.method() == NodeRequest::DELETE && (request.dir() || request.recursive()));
+  if (request.method() != NodeRequest::POST) {
+    KV_RETURN_IF_ERROR(state_.permit_write(who_, path, ""));
+    KV_RETURN_IF_ERROR(state_.permit_read(who_, path, ""));
+  }
+  return below ? state_.permit_write(who_, below_begin(path), below_end(path)) : Status();
+}
+
+Status Rights::permit_to_list(const kvdpb::NodeRequest& request) const {
+  return state_.permit_read(who_, below_begin(request.path()), below_end(request.path()));
 }
 
 Status Rights::permit_ops(const google::protobuf::RepeatedPtrField<RequestOp>& ops) const {

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "etcdserverpb/rpc.pb.h"
+#include "kvdpb/command.pb.h"
 #include "store/auth_state.h"
 
 namespace kv::store {
@@ -30,6 +31,10 @@ class Rights {
   // All compares, and all operations of both ways, in transactions within transactions as well (CVE-2026-33343):
   // whichever way is taken, its answer would tell.
   Status permit(const etcdserverpb::TxnRequest& request) const;
+  // A call of /v2/keys: of the node that it names, and, in what it may reach below, of all that is there. What was
+  // there before is in the answer of a write, so it must be readable too.
+  Status permit(const kvdpb::NodeRequest& request) const;
+  Status permit_to_list(const kvdpb::NodeRequest& request) const;
   // Who ends a lease deletes its keys, and who keeps it alive keeps them.
   Status permit_to_write_lease(int64_t lease) const;
   // Its keys are read when they are named (CVE-2023-32082).

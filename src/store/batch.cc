@@ -124,6 +124,7 @@ Batch::Batch(ApplyContext& context, Listener& listener)
       listener_(listener),
       leases_(*context.leases),
       auth_(*context.auth),
+      nodes_(*context.database, nullptr),
       revision_(context.revision),
       compact_revision_(context.compact_revision) {}
 
@@ -254,7 +255,7 @@ void Batch::change(std::string_view key, Record record, const Record* before) {
 Status Batch::finish(Status status) {
   if (status.ok()) {
     counted_.add(counts_);
-    if (next_sub_ > 0) ++revision_;
+    if (next_sub_ > 0 || nodes_changed_) ++revision_;
   } else {
     changes_.truncate(changes_before_);
     // Not an answer that every member gives: this one would go its own way from here.
@@ -262,6 +263,7 @@ Status Batch::finish(Status status) {
   }
   counts_ = {};
   next_sub_ = 0;
+  nodes_changed_ = false;
   changes_before_ = changes_.size();
   return status;
 }
@@ -397,7 +399,11 @@ Status Batch::lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
                            etcdserverpb::LeaseRevokeResponse* response) {
   response->Clear();
   if (!lease_exists(request.id())) return lease_not_found_error();
-  KV_RETURN_IF_ERROR(finish(delete_keys_of(request.id())));
+  Status deleted = delete_keys_of(request.id());
+  if (deleted.ok()) deleted = delete_node_of(request.id());
+  const int64_t before = revision_;
+  KV_RETURN_IF_ERROR(finish(std::move(deleted)));
+  if (revision_ != before) context_.node_actions->add(revision_, "expire");
   leases_.remove(request.id());
   response->mutable_header()->set_revision(revision_);
   return {};
@@ -455,11 +461,13 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
   if (compact_revision_ != context_.compact_revision) {
     writes_.Put(database.meta(), slice(kMetaCompact), encode_int64(compact_revision_));
   }
-  for (const auto& [name, value] : auth_.records()) {
-    if (value) {
-      put_record(name, *value);
-    } else {
-      delete_record(name);
+  for (const auto* records : {&auth_.records(), &nodes_.changed()}) {
+    for (const auto& [name, value] : *records) {
+      if (value) {
+        put_record(name, *value);
+      } else {
+        delete_record(name);
+      }
     }
   }
   // Rights go before data: whoever sees what this batch has written, and then asks who may see it, is told so by rights

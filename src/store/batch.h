@@ -16,6 +16,8 @@
 #include "store/head_cache.h"
 #include "store/history.h"
 #include "store/leases.h"
+#include "store/node_actions.h"
+#include "store/node_records.h"
 #include "store/store.h"
 #include "store/store_metrics.h"
 #include "store/txn.h"
@@ -31,6 +33,7 @@ struct ApplyContext {
   HeadCache* cache = nullptr;
   LeaseTable* leases = nullptr;
   AuthTable* auth = nullptr;
+  NodeActions* node_actions = nullptr;
   const std::atomic<int64_t>* compacted = nullptr;  // CommittedView::Published's
   int64_t revision = 1;
   int64_t compact_revision = -1;
@@ -156,6 +159,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
                       etcdserverpb::DeleteRangeResponse* response) override;
   Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) override;
   Status compact(const etcdserverpb::CompactionRequest& request, etcdserverpb::CompactionResponse* response) override;
+  Status node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* response) override;
   std::optional<Lease> lease(int64_t id) const override { return leases_.find(id); }
   Result<std::vector<std::string>> lease_keys(int64_t id) override;
   int64_t revision() const override { return revision_; }
@@ -171,6 +175,8 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   Status commit(uint64_t applied_index, uint64_t applied_term) override;
 
  private:
+  friend class BatchNodes;
+
   // View: the state as this batch has made it so far.
   Result<bool> get(std::string_view key, int64_t at, Record* record) override;
   Status scan(const KeyRange& range, int64_t at, bool reverse, Visitor visit) override;
@@ -194,6 +200,8 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   // The keys that hang on the lease, in order, each with its newest record; `visit` may change the key.
   Status for_keys_of(int64_t lease, absl::FunctionRef<void(const std::string&, const Record&)> visit);
   Status delete_keys_of(int64_t lease);
+  // The directory that was to end with the lease.
+  Status delete_node_of(int64_t lease);
   // A command ends: what it changed becomes one revision, or, after an error, nothing.
   Status finish(Status status);
 
@@ -202,11 +210,13 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   BatchChanges changes_;
   LeaseChanges leases_;
   AuthChanges auth_;
+  NodeRecords nodes_;
   rocksdb::WriteBatch writes_;
   int64_t revision_;  // of the last command that changed something
   int64_t compact_revision_;
-  uint32_t next_sub_ = 0;      // of the command that runs
-  size_t changes_before_ = 0;  // ... and how many changes there were before it
+  uint32_t next_sub_ = 0;       // of the command that runs
+  bool nodes_changed_ = false;  // by it: directories, which are no keys
+  size_t changes_before_ = 0;   // ... and how many changes there were before it
   bool spent_ = false;
   OperationCounts counts_;   // of the command that runs
   OperationCounts counted_;  // of those that are done

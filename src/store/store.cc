@@ -15,6 +15,8 @@
 #include "store/errors.h"
 #include "store/generation.h"
 #include "store/hash.h"
+#include "store/node_records.h"
+#include "store/node_tree.h"
 #include "store/range.h"
 #include "store/range_cursor.h"
 #include "store/store_metrics.h"
@@ -72,6 +74,34 @@ class PinnedCursor final : public RangeCursor {
  private:
   const std::shared_ptr<const Generation> generation_;
   const std::unique_ptr<RangeCursor> cursor_;
+};
+
+// What the rules of /v2/keys look at, at one point.
+class CommittedNodes final : public NodeReader {
+ public:
+  CommittedNodes(const Database& database, CommittedView& view) : view_(view), records_(database, view.snapshot()) {}
+
+  Result<std::optional<NodeFile>> file(const std::string& path) override {
+    Record record;
+    const Result<bool> found = view_.get(path, view_.current(), &record);
+    if (!found.ok()) return found.status();
+    if (!*found) return std::optional<NodeFile>();
+    return std::optional<NodeFile>(node_file(record));
+  }
+  Status files(const std::string& begin, const std::string& end, VisitFile visit) override {
+    return view_.scan(KeyRange::of(begin, end), view_.current(), false,
+                      [&visit](std::string_view key, const Record& record) { return visit(key, node_file(record)); });
+  }
+  Result<std::optional<kvdpb::NodeDirectory>> directory(const std::string& path) override {
+    return records_.directory(path);
+  }
+  Status directories(const std::string& begin, const std::string& end, VisitDirectory visit) override {
+    return records_.directories(begin, end, visit);
+  }
+
+ private:
+  CommittedView& view_;
+  const NodeRecords records_;
 };
 
 Result<std::unique_ptr<Generation>> open_generation(const StoreOptions& options) {
@@ -161,6 +191,17 @@ class RocksStore final : public Store, public Batch::Listener {
     counted.publish();
     return status;
   }
+
+  Status node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* response) const override {
+    const auto now = current_.get();
+    CommittedView view = now->view(true);
+    CommittedNodes nodes(*now->database, view);
+    KV_RETURN_IF_ERROR(read_node(nodes, request, response));
+    response->mutable_header()->set_revision(view.current());
+    return {};
+  }
+
+  std::string node_action(int64_t revision) const override { return node_actions_.at(revision); }
 
   Result<HashResult> hash_kv(int64_t revision, const HashPace& pace) const override {
     const auto now = current_.get();
@@ -263,6 +304,7 @@ class RocksStore final : public Store, public Batch::Listener {
   std::shared_ptr<Generation> serve(std::unique_ptr<Generation> generation) {
     applying_ = generation.get();
     applying_->context.auth = &auth_;
+    applying_->context.node_actions = &node_actions_;
     const StateInfo& info = applying_->info;
     // Rights go before data here as well (Batch::commit).
     auth_.publish(std::move(generation->auth));
@@ -276,6 +318,7 @@ class RocksStore final : public Store, public Batch::Listener {
   GenerationReaper reaper_;
   CurrentGeneration current_;
   AuthTable auth_;
+  NodeActions node_actions_;
   Generation* applying_ = nullptr;  // current_'s, for the thread that applies: it alone replaces it
   const ChangeSource changes_;
   CommitListener* listener_ = nullptr;

@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "base/strong.h"
 #include "etcdserverpb/rpc.pb.h"
+#include "kvdpb/command.pb.h"
 #include "store/auth_state.h"
 
 namespace kv::store {
@@ -84,6 +85,9 @@ class ApplyBatch {
   // Notes remaining TTLs; 0 forgets one. Leases that are gone are passed over.
   virtual Status lease_checkpoint(const etcdserverpb::LeaseCheckpointRequest& request,
                                   etcdserverpb::LeaseCheckpointResponse* response) = 0;
+
+  // A call of /v2/keys that writes (store/node_tree.h). One that can't be done says so in the response, and is Ok.
+  virtual Status node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* response) = 0;
 
   // As this batch has made it so far. The keys that hang on a lease come in order, none when there is no such lease.
   virtual std::optional<Lease> lease(int64_t id) const = 0;
@@ -206,6 +210,12 @@ class Store {
 
   // A transaction that is_read_only(), at the present state, from one snapshot.
   virtual Status txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response) const = 0;
+
+  // A GET of /v2/keys at the present state.
+  virtual Status node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* response) const = 0;
+
+  // Which v2 call made the revision ("create", "expire"; kRefreshAction), for the newest of them; else empty.
+  virtual std::string node_action(int64_t revision) const = 0;
 
   // A hash over everything that a reader could see at revisions (compact_revision, revision] (0: the current one): the
   // same on every member that is at that revision, however far each one's background compaction is.

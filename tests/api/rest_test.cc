@@ -1,6 +1,6 @@
 // /v2/keys with a member behind it. What is expected here are etcd 3.4's answers (`etcd --enable-v2`), but for what
 // docs/rest.md explains.
-#include "api/rest/keys.h"
+#include "api/rest/rest.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -31,15 +31,22 @@ std::string_view header(const HttpResponse& response, std::string_view name) {
 
 class RestTest : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { start_member(); }
+  void restart() {
+    routes_.clear();
+    member_->stop(0);
+    member_.reset();
+    start_member();
+  }
+  void start_member() {
+    table_ = std::make_unique<api::CallTable>(nullptr);
     const server::MemberOptions options = server::lone_options(directory_.path());
     auto member = server::Member::start(options, [](Status status) { FAIL() << status.to_string(); });
     ASSERT_TRUE(member.ok()) << member.status().to_string();
     member_ = *std::move(member);
-    api::add_kv(table_, *member_);
-    routes_ = api::rest_routes(table_, member_->cluster_id());
-    api::add_cluster(table_, *member_);
-    for (auto& route : api::rest_cluster_routes(table_, member_->cluster_id(), [this] { return member_->leader(); })) {
+    routes_ = api::rest_routes(*member_);
+    api::add_cluster(*table_, *member_);
+    for (auto& route : api::rest_cluster_routes(*table_, member_->cluster_id(), [this] { return member_->leader(); })) {
       routes_.push_back(std::move(route));
     }
     // Until there is a leader.
@@ -93,7 +100,7 @@ class RestTest : public testing::Test {
 
   server::TempDirectory directory_;
   std::unique_ptr<server::Member> member_;
-  api::CallTable table_{nullptr};
+  std::unique_ptr<api::CallTable> table_;
   std::vector<api::Route> routes_;
 };
 
@@ -128,7 +135,6 @@ TEST_F(RestTest, Each_condition_and_each_error) {
       {"GET", "/x/y", "", 404, 100, "/x"},
       {"GET", "/d/y/z", "", 404, 100, "/d/y"},
       {"GET", "/a?recursive=x", "", 400, 209, "invalid value for \\\"recursive\\\""},
-      {"GET", "/%zz", "", 400, 210, "invalid URL escape \\\"%zz\\\""},
       {"PUT", "/", "value=1", 400, 107, "/"},
       {"PUT", "/d", "value=1", 403, 102, "/d"},
       {"PUT", "/a/b", "value=1", 400, 104, "/a"},
@@ -142,8 +148,12 @@ TEST_F(RestTest, Each_condition_and_each_error) {
       {"PUT", "/a", "value=1&prevExist=x", 400, 209, "invalid value for prevExist"},
       {"PUT", "/a", "value=%f", 400, 210, "invalid URL escape \\\"%f\\\""},
       {"PUT", "/a", "value=1;b", 400, 210, "invalid semicolon separator in query"},
-      {"PUT", "/a", "value=1&ttl=5", 400, 209, "\\\"ttl\\\" is not supported"},
-      {"GET", "/a?wait=true", "", 400, 209, "\\\"wait\\\" is not supported"},
+      {"PUT", "/a", "value=1&ttl=x", 400, 202, "invalid value for \\\"ttl\\\""},
+      {"PUT", "/a", "value=1&ttl=5&refresh=true", 400, 211, "A value was provided on a refresh"},
+      {"PUT", "/a", "refresh=true", 400, 212, "No TTL value set"},
+      {"PUT", "/n", "refresh=true&ttl=5", 404, 100, "/n"},
+      {"PUT", "/d", "dir=true", 403, 102, "/d"},
+      {"PUT", "/d", "value=1&prevExist=true", 403, 102, "/d"},
       {"POST", "/a", "value=1", 400, 104, "/a"},
       {"POST", "/a/b", "value=1", 400, 104, "/a"},
       {"DELETE", "/", "", 400, 107, "/"},
@@ -161,6 +171,8 @@ TEST_F(RestTest, Each_condition_and_each_error) {
     EXPECT_THAT(response.body, HasSubstr("\"cause\":\"" + std::string(c.cause) + "\","));
     EXPECT_NE(header(response, "X-Etcd-Cluster-Id"), "");
   }
+  EXPECT_EQ(ask("GET", "/%zz").body, "400 Bad Request");
+  EXPECT_EQ(ask("GET", "/../..").status, 404);
   std::string deep;
   for (int i = 0; i < 100; ++i) deep += "/a";
   EXPECT_EQ(ask("GET", deep).status, 400);
@@ -183,6 +195,58 @@ TEST_F(RestTest, A_directory_is_what_has_keys_below_it) {
   EXPECT_EQ(ask("DELETE", "/d?recursive=true").status, 200);
   EXPECT_EQ(ask("GET", "/d").status, 404);
   EXPECT_EQ(ask("GET", "/d0").status, 200);
+}
+
+TEST_F(RestTest, A_directory_that_was_made_stays_when_it_is_emptied) {
+  EXPECT_EQ(answer("PUT", "/made", "dir=true"),
+            R"(201 {"action":"set","node":{"key":"/made","dir":true,)" + kIndexes + "}\n");
+  ask("PUT", "/d/e/f", "value=1");
+  ask("DELETE", "/d/e/f");
+  EXPECT_EQ(answer("GET", "/d?recursive=true"),
+            R"(200 {"action":"get","node":{"key":"/d","dir":true,"nodes":[{"key":"/d/e","dir":true,)" + kIndexes +
+                "]," + kIndexes + "}\n");
+  EXPECT_EQ(ask("DELETE", "/d/e?dir=true").status, 200);
+  EXPECT_EQ(ask("DELETE", "/d?dir=true").status, 200);
+  EXPECT_EQ(ask("GET", "/d").status, 404);
+  // A file's place is taken by a directory, and what was there is said.
+  ask("PUT", "/a", "value=1");
+  EXPECT_EQ(answer("PUT", "/a", "dir=true"), R"(200 {"action":"set","node":{"key":"/a","dir":true,)" + kIndexes +
+                                                 R"(,"prevNode":{"key":"/a","value":"1",)" + kIndexes + "}\n");
+}
+
+TEST_F(RestTest, A_ttl_is_a_lease_of_the_nodes_own) {
+  EXPECT_THAT(ask("PUT", "/a", "value=1&ttl=100").body, HasSubstr("\"ttl\":100,"));
+  EXPECT_THAT(ask("GET", "/a").body, HasSubstr("\"expiration\":\"20"));
+  // Each new TTL takes the place of the one before, whose lease nothing hangs on any more.
+  EXPECT_EQ(ask("PUT", "/a", "refresh=true&ttl=200&prevExist=true").status, 200);
+  EXPECT_THAT(ask("GET", "/a").body, HasSubstr("\"value\":\"1\""));
+  const auto leases = [this] {
+    return server::call(*member_, &server::Member::lease_leases, etcdserverpb::LeaseLeasesRequest())
+        .response.leases_size();
+  };
+  EXPECT_EQ(leases(), 1);
+  EXPECT_EQ(ask("PUT", "/a", "value=2").status, 200);
+  EXPECT_EQ(leases(), 0);
+  EXPECT_THAT(ask("GET", "/a").body, testing::Not(HasSubstr("ttl")));
+}
+
+TEST_F(RestTest, A_directory_goes_with_its_ttl_and_takes_all_below) {
+  EXPECT_EQ(ask("PUT", "/d", "dir=true&ttl=1").status, 201);
+  EXPECT_EQ(ask("PUT", "/d/e/f", "value=1").status, 201);
+  const auto until = std::chrono::steady_clock::now() + 60s;
+  while (ask("GET", "/d").status == 200 && std::chrono::steady_clock::now() < until) {
+  }
+  EXPECT_EQ(ask("GET", "/d/e/f").status, 404);
+  EXPECT_EQ(ask("GET", "/d").status, 404);
+}
+
+TEST_F(RestTest, Any_bytes_come_back_after_a_restart) {
+  EXPECT_EQ(ask("PUT", "/%ff/x", "value=%fe").status, 201);
+  EXPECT_EQ(ask("PUT", "/%ff/x", "value=1&prevValue=%fe").status, 200);
+  EXPECT_EQ(ask("PUT", "/made", "dir=true").status, 201);
+  const std::string before = ask("GET", "/?recursive=true&quorum=true").body;
+  ASSERT_NO_FATAL_FAILURE(restart());
+  EXPECT_EQ(ask("GET", "/?recursive=true&quorum=true").body, before);
 }
 
 TEST_F(RestTest, In_order_keys_made_at_once_are_all_there) {
@@ -233,8 +297,8 @@ TEST(RestForm, Unescapes) {
   EXPECT_EQ(bad, "%");
   EXPECT_EQ(api::unescape("x%4", true, &bad), std::nullopt);
   EXPECT_EQ(bad, "%4");
-  EXPECT_EQ(server::clean_tree_key("//a/./b/../../../c/"), "/c");
-  EXPECT_EQ(server::clean_tree_key(""), "/");
+  EXPECT_EQ(api::clean_node_path("//a/./b/../../../c/"), "/c");
+  EXPECT_EQ(api::clean_node_path(""), "/");
 }
 
 }  // namespace

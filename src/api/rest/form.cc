@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <map>
 #include <utility>
+#include <vector>
+
+#include "store/node_tree.h"
 
 namespace kv::api {
 namespace {
 
-using server::TreeAction;
-using server::TreeError;
-using server::TreeRequest;
+using kvdpb::NodeRequest;
 using Form = std::map<std::string, std::string, std::less<>>;
 
 int hex_digit(char c) {
@@ -20,17 +23,17 @@ int hex_digit(char c) {
 }
 
 // The first value of a name counts.
-std::optional<TreeError> read_form(std::string_view text, Form* form) {
+std::optional<NodeError> read_form(std::string_view text, Form* form) {
   while (!text.empty()) {
     const std::string_view pair = text.substr(0, text.find('&'));
     text.remove_prefix(std::min(text.size(), pair.size() + 1));
     if (pair.empty()) continue;
-    if (pair.find(';') != std::string_view::npos) return TreeError{210, "invalid semicolon separator in query"};
+    if (pair.find(';') != std::string_view::npos) return NodeError{210, "invalid semicolon separator in query"};
     const size_t equals = std::min(pair.find('='), pair.size());
     std::string bad;
     auto name = unescape(pair.substr(0, equals), true, &bad);
     auto value = unescape(pair.substr(std::min(equals + 1, pair.size())), true, &bad);
-    if (!name || !value) return TreeError{210, "invalid URL escape \"" + bad + "\""};
+    if (!name || !value) return NodeError{210, "invalid URL escape \"" + bad + "\""};
     form->emplace(*std::move(name), *std::move(value));
   }
   return std::nullopt;
@@ -47,55 +50,67 @@ std::optional<bool> read_bool(std::string_view text) {
   return std::nullopt;
 }
 
-std::optional<TreeError> take_bool(const Form& form, std::string_view name, bool* out) {
+std::optional<NodeError> take_bool(const Form& form, std::string_view name, bool* out) {
   const auto found = form.find(name);
-  if (found == form.end() || found->second.empty()) return std::nullopt;
+  if (found == form.end()) return std::nullopt;
   const std::optional<bool> value = read_bool(found->second);
-  if (!value) return TreeError{209, "invalid value for \"" + std::string(name) + "\""};
+  const std::string_view quote = name == "refresh" ? "" : "\"";
+  if (!value) return NodeError{209, std::string("invalid value for ").append(quote).append(name).append(quote)};
   *out = *value;
   return std::nullopt;
 }
 
-std::optional<TreeError> take_conditions(const Form& form, TreeRequest* out) {
-  if (const auto found = form.find("prevIndex"); found != form.end() && !found->second.empty()) {
-    const std::string& text = found->second;
-    const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), out->prev_index);
-    if (wrong != std::errc() || end != text.data() + text.size()) {
-      return TreeError{203, "invalid value for \"prevIndex\""};
-    }
-  }
+// A number from 0 on; `code` is for what is none.
+std::optional<NodeError> take_number(const Form& form, std::string_view name, int code, std::optional<uint64_t>* out) {
+  const auto found = form.find(name);
+  if (found == form.end()) return std::nullopt;
+  const std::string& text = found->second;
+  uint64_t number = 0;
+  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (wrong != std::errc() || end != text.data() + text.size())
+    return NodeError{code, "invalid value for \"" + std::string(name) + "\""};
+  *out = number;
+  return std::nullopt;
+}
+
+std::optional<NodeError> take_conditions(const Form& form, NodeRequest* out) {
+  std::optional<uint64_t> index;
+  if (auto error = take_number(form, "prevIndex", 203, &index)) return error;
+  out->set_prev_index(index.value_or(0));
   if (const auto found = form.find("prevValue"); found != form.end()) {
-    if (found->second.empty()) return TreeError{201, "\"prevValue\" cannot be empty"};
-    out->prev_value = found->second;
+    if (found->second.empty()) return NodeError{201, "\"prevValue\" cannot be empty"};
+    out->set_prev_value(found->second);
   }
-  if (const auto found = form.find("prevExist"); found != form.end() && !found->second.empty()) {
-    out->prev_exist = read_bool(found->second);
-    if (!out->prev_exist) return TreeError{209, "invalid value for prevExist"};
+  if (const auto found = form.find("prevExist"); found != form.end()) {
+    const std::optional<bool> exists = read_bool(found->second);
+    if (!exists) return NodeError{209, "invalid value for prevExist"};
+    out->set_prev_exist(*exists);
   }
   return std::nullopt;
 }
 
-// What this version does not do is refused, never passed over: a key that was to expire must not stay.
-std::optional<TreeError> refuse_unserved(const Form& form, const TreeRequest& request) {
-  for (const std::string_view name : {"wait", "stream", "refresh"}) {
-    bool asked = false;
-    if (auto error = take_bool(form, name, &asked)) return error;
-    if (asked && !(name == "stream" && request.action != TreeAction::kGet)) {
-      return TreeError{209, "\"" + std::string(name) + "\" is not supported"};
-    }
+// Of "type/subtype; name=value": what follows the type, loosely as Go reads it.
+bool valid_parameters(std::string_view type) {
+  const auto trim = [](std::string_view text) {
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+    return text;
+  };
+  std::string_view rest = trim(type.substr(std::min(type.find(';'), type.size())));
+  while (!rest.empty() && rest != ";") {
+    rest = trim(rest.substr(1));
+    const size_t equals = rest.find('=');
+    const size_t end = std::min(rest.find(';'), rest.size());
+    if (equals == 0 || equals >= end || equals + 1 == end) return false;
+    rest = trim(rest.substr(end));
   }
-  if (const auto ttl = form.find("ttl"); ttl != form.end() && !ttl->second.empty()) {
-    return TreeError{209, "\"ttl\" is not supported"};
-  }
-  const bool writes_value = request.action == TreeAction::kPut || request.action == TreeAction::kPost;
-  if (writes_value && request.dir) return TreeError{209, "\"dir\" is not supported here"};
-  return std::nullopt;
+  return true;
 }
 
-TreeAction action_of(std::string_view method) {
-  if (method == "PUT") return TreeAction::kPut;
-  if (method == "POST") return TreeAction::kPost;
-  return method == "DELETE" ? TreeAction::kDelete : TreeAction::kGet;
+NodeRequest::Method method_of(std::string_view method) {
+  if (method == "PUT") return NodeRequest::PUT;
+  if (method == "POST") return NodeRequest::POST;
+  return method == "DELETE" ? NodeRequest::DELETE : NodeRequest::GET;
 }
 
 }  // namespace
@@ -119,36 +134,78 @@ std::optional<std::string> unescape(std::string_view text, bool form, std::strin
   return out;
 }
 
-std::optional<TreeError> read_tree_request(const HttpRequest& http, size_t prefix, TreeRequest* out) {
-  out->action = action_of(http.method);
+std::string clean_node_path(std::string_view path, bool* above) {
+  std::vector<std::string_view> names;
+  while (!path.empty()) {
+    const std::string_view name = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(path.size(), name.size() + 1));
+    if (name.empty() || name == ".") continue;
+    if (name != "..") {
+      names.push_back(name);
+    } else if (!names.empty()) {
+      names.pop_back();
+    } else if (above != nullptr) {
+      *above = true;
+    }
+  }
+  std::string clean;
+  for (const std::string_view name : names) clean.append("/").append(name);
+  return clean.empty() ? "/" : clean;
+}
+
+std::optional<NodeError> read_node_call(const HttpRequest& http, size_t prefix, NodeCall* out) {
+  NodeRequest& node = out->node;
+  node.set_method(method_of(http.method));
   std::string bad;
   const auto path = unescape(std::string_view(http.path).substr(std::min(prefix, http.path.size())), false, &bad);
-  if (!path) return TreeError{210, "invalid URL escape \"" + bad + "\""};
-  out->key = server::clean_tree_key(*path);
-  if (static_cast<size_t>(std::count(out->key.begin(), out->key.end(), '/')) > server::kMaxTreeDepth) {
-    return TreeError{209, "a key has at most " + std::to_string(server::kMaxTreeDepth) + " names"};
-  }
+  if (!path) return NodeError{NodeError::kBadTarget, {}};
+  bool above = false;
+  node.set_path(clean_node_path(*path, &above));
+  if (above) return NodeError{NodeError::kNoSuchPage, {}};
+  if (static_cast<size_t>(std::count(node.path().begin(), node.path().end(), '/')) > store::kMaxNodeDepth)
+    return NodeError{209, "a key has at most " + std::to_string(store::kMaxNodeDepth) + " names"};
 
   Form form;
-  const bool has_value = out->action == TreeAction::kPut || out->action == TreeAction::kPost;
+  const bool writes = node.method() == NodeRequest::PUT || node.method() == NodeRequest::POST;
   // Clients that set no type send plain bytes; curl -d says that it sends a form.
   const std::string_view type = http.header("content-type");
-  if (has_value && type.starts_with("multipart/")) return TreeError{210, "multipart forms are not supported"};
+  if (writes && type.starts_with("multipart/")) return NodeError{210, "multipart forms are not supported"};
+  if (writes && !valid_parameters(type)) return NodeError{210, "mime: invalid media parameter"};
   const bool is_form = type.starts_with("application/x-www-form-urlencoded");
-  if (has_value && is_form) {
+  if (writes && is_form) {
     if (auto error = read_form(http.body, &form)) return error;
   }
   if (auto error = read_form(http.query, &form)) return error;
-  if (has_value && !is_form && !http.body.empty()) form["value"] = http.body;
+  if (writes && !is_form && !http.body.empty()) form["value"] = http.body;
 
-  if (auto error = take_bool(form, "recursive", &out->recursive)) return error;
-  if (auto error = take_bool(form, "dir", &out->dir)) return error;
-  if (auto error = take_bool(form, "quorum", &out->quorum)) return error;
-  bool sorted = false;  // answers always are
-  if (auto error = take_bool(form, "sorted", &sorted)) return error;
-  if (auto error = take_conditions(form, out)) return error;
-  if (auto error = refuse_unserved(form, *out)) return error;
-  if (const auto found = form.find("value"); found != form.end()) out->value = std::move(found->second);
+  bool recursive = false, dir = false, quorum = false, sorted = false, refresh = false;
+  for (auto [name, value] :
+       {std::pair("recursive", &recursive), std::pair("dir", &dir), std::pair("quorum", &quorum),
+        std::pair("sorted", &sorted), std::pair("refresh", &refresh), std::pair("wait", &out->wait),
+        std::pair("stream", &out->stream), std::pair("noValueOnSuccess", &out->no_value_on_success)}) {
+    if (auto error = take_bool(form, name, value)) return error;
+  }
+  if (auto error = take_conditions(form, &node)) return error;
+  std::optional<uint64_t> ttl, wait_index;
+  // "ttl=" takes a TTL away.
+  if (const auto found = form.find("ttl"); found != form.end() && found->second.empty()) form.erase(found);
+  if (auto error = take_number(form, "ttl", 202, &ttl)) return error;
+  if (auto error = take_number(form, "waitIndex", 203, &wait_index)) return error;
+  const auto value = form.find("value");
+  if (refresh) {
+    if (value != form.end() && !value->second.empty()) return NodeError{211, "A value was provided on a refresh"};
+    if (!ttl) return NodeError{212, "No TTL value set"};
+  }
+  if (out->wait && node.method() != NodeRequest::GET)
+    return NodeError{209, "\"wait\" can only be used with GET requests"};
+  node.set_recursive(recursive);
+  node.set_dir(dir);
+  node.set_quorum(quorum);
+  node.set_sorted(sorted);
+  node.set_refresh(refresh);
+  if (ttl) node.set_ttl_s(static_cast<int64_t>(std::min<uint64_t>(*ttl, INT64_MAX)));
+  out->wait_index = static_cast<int64_t>(std::min<uint64_t>(wait_index.value_or(0), INT64_MAX));
+  if (writes && value != form.end()) node.set_value(value->second);
   return std::nullopt;
 }
 

@@ -1,222 +1,128 @@
-#include "api/rest/keys.h"
-
-#include <cstdio>
+// /v2/keys, all but waiting.
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "api/json/http_call.h"
-#include "api/json/json_writer.h"
+#include "api/net/router.h"
 #include "api/rest/form.h"
-#include "base/check.h"
+#include "api/rest/node_json.h"
+#include "api/rest/rest.h"
+#include "api/rest/wait.h"
 #include "server/call.h"
-#include "server/key_tree.h"
 
 namespace kv::api {
 namespace {
 
-using etcdserverpb::TxnRequest;
-using etcdserverpb::TxnResponse;
-using server::TreeAnswer;
-using server::TreeError;
-using server::TreeNode;
-using server::TreeRequest;
-
+using kvdpb::NodeRequest;
+using kvdpb::NodeResponse;
 using Reply = absl::AnyInvocable<void(HttpResponse)>;
 
 constexpr std::string_view kPrefix = "/v2/keys";
-// How often a call is decided anew because others changed the same keys meanwhile.
-constexpr int kMaxTries = 100;
-
-// As Go's encoder writes it, which is what v2's clients have always read.
-void append_go_string(std::string_view text, std::string& out) {
-  std::string json;
-  append_json_string(text, json);
-  for (size_t at = 0; at < json.size(); ++at) {
-    const char c = json[at];
-    const std::string_view three = std::string_view(json).substr(at, 3);
-    if (c == '\\') {
-      const char next = json[++at];
-      if (next == 'b' || next == 'f') {
-        out += next == 'b' ? "\\u0008" : "\\u000c";
-      } else {
-        out += c;
-        out += next;
-      }
-    } else if (c == '<' || c == '>' || c == '&') {
-      out += c == '<' ? "\\u003c" : c == '>' ? "\\u003e" : "\\u0026";
-    } else if (three == "\xe2\x80\xa8" || three == "\xe2\x80\xa9") {
-      out += three.back() == '\xa8' ? "\\u2028" : "\\u2029";
-      at += 2;
-    } else if (three == "\xef\xbf\xbd") {  // what was no UTF-8
-      out += "\\ufffd";
-      at += 2;
-    } else {
-      out += c;
-    }
-  }
-}
-
-// A tree is at most kMaxTreeDepth deep.
-void append_node(const TreeNode& node, std::string& out) {
-  char before = '{';
-  const auto field = [&](std::string_view name) {
-    out += before;
-    before = ',';
-    out.append("\"").append(name).append("\":");
-  };
-  if (!node.key.empty()) {
-    field("key");
-    append_go_string(node.key, out);
-  }
-  if (node.dir) {
-    field("dir");
-    out += "true";
-  }
-  if (node.value) {
-    field("value");
-    append_go_string(*node.value, out);
-  }
-  if (!node.nodes.empty()) {
-    field("nodes");
-    char separator = '[';
-    for (const auto& [name, child] : node.nodes) {
-      out += separator;
-      separator = ',';
-      append_node(child, out);
-    }
-    out += ']';
-  }
-  if (!node.key.empty()) {
-    field("modifiedIndex");
-    out += std::to_string(node.modified);
-    field("createdIndex");
-    out += std::to_string(node.created);
-  }
-  out += before == '{' ? "{}" : "}";
-}
-
-// Why a row of the table did not answer, in v2's terms.
-TreeError error_of(const Status& status) {
-  const std::string& text = status.text();
-  if (status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated ||
-      text == "etcdserver: user name is empty") {
-    return {110, text};
-  }
-  if (text == "etcdserver: no leader" || text == "etcdserver: leader changed") return {301, text};
-  return {status.code() == Code::kInvalidArgument ? 209 : 300, text};
-}
 
 // One call; belongs to the callbacks that it hands out.
-class RestCall : public std::enable_shared_from_this<RestCall> {
+class KeysCall : public std::enable_shared_from_this<KeysCall> {
  public:
-  RestCall(const Row& txn, std::string cluster_id, std::shared_ptr<HttpRequest> http, Reply reply)
-      : txn_(txn), cluster_id_(std::move(cluster_id)), http_(std::move(http)), reply_(std::move(reply)) {}
+  KeysCall(server::Member& member, std::string accept, bool bare, Reply reply)
+      : member_(member), accept_(std::move(accept)), bare_(bare), reply_(std::move(reply)) {}
 
-  // Whoever drops the call without an answer leaves nobody waiting.
-  ~RestCall() {
-    if (reply_) fail({300, "the call was dropped without an answer"});
-  }
-  RestCall(const RestCall&) = delete;
-  RestCall& operator=(const RestCall&) = delete;
-
-  void open() {
-    int64_t timeout_ms = -1;
-    if (const Status bad = fill_context(*call_, *http_, &timeout_ms); !bad.ok()) return fail({210, bad.text()});
-    if (auto error = read_tree_request(*http_, kPrefix.size(), &request_)) return fail(*std::move(error));
-    read();
+  void run(CallPtr call, NodeRequest request) {
+    auto ask = [self = shared_from_this(), call, request = std::move(request)]() mutable {
+      self->member_.node(std::move(call), std::make_unique<NodeRequest>(std::move(request)),
+                         [self](const Status& status, const NodeResponse& response) {
+                           status.ok() ? self->answer(response)
+                                       : self->reply_(node_failure(status, self->member_.cluster_id()));
+                         });
+    };
+    if (!member_.gate().closed()) return ask();
+    member_.gate().admit(std::move(call), Right::kKeys,
+                         [self = shared_from_this(), ask = std::move(ask)](const Status& admitted) mutable {
+                           admitted.ok() ? ask() : self->reply_(node_failure(admitted, self->member_.cluster_id()));
+                         });
   }
 
  private:
-  void read() {
-    ask(tree_read(request_), [this](const TxnResponse& read) {
-      auto decided = decide_tree(request_, read);
-      if (auto* answered = std::get_if<TreeAnswer>(&decided)) return answer(*answered);
-      write(std::get<TxnRequest>(std::move(decided)), read);
-    });
-  }
-
-  void write(TxnRequest change, TxnResponse read) {
-    ask(std::move(change), [this, read = std::move(read)](const TxnResponse& written) {
-      if (written.succeeded()) return answer(tree_written(request_, read, written));
-      if (++tries_ < kMaxTries) return this->read();
-      fail({300, "others change the same keys all the time"});
-    });
-  }
-
-  template <typename Next>
-  void ask(TxnRequest request, Next next) {
-    txn_.unary(call_, std::make_unique<TxnRequest>(std::move(request)),
-               [self = shared_from_this(), next = std::move(next)](const Status& status,
-                                                                   const google::protobuf::Message* response) mutable {
-                 if (!status.ok() || response == nullptr) return self->fail(error_of(status));
-                 next(static_cast<const TxnResponse&>(*response));
-               });
-  }
-
-  HttpResponse head(int64_t index) const {
-    HttpResponse response;
-    response.content_type = "application/json";
-    response.headers.emplace_back("X-Etcd-Cluster-Id", cluster_id_);
-    response.headers.emplace_back("X-Etcd-Index", std::to_string(index));
-    return response;
-  }
-
-  void fail(const TreeError& error, int64_t index = 0) {
-    HttpResponse response = head(index);
-    response.status = server::tree_error_http_status(error.code);
-    if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"etcd\"");
-    response.body = "{\"errorCode\":" + std::to_string(error.code) + ",\"message\":";
-    append_go_string(server::tree_error_text(error.code), response.body);
-    response.body += ",\"cause\":";
-    append_go_string(error.cause, response.body);
-    response.body += ",\"index\":" + std::to_string(index) + "}\n";
-    std::exchange(reply_, nullptr)(std::move(response));
-  }
-
-  void answer(const TreeAnswer& answer) {
-    if (answer.error) return fail(*answer.error, answer.index);
-    HttpResponse response = head(answer.index);
-    response.headers.emplace_back("X-Raft-Term", std::to_string(answer.term));
-    response.status = answer.created ? 201 : 200;
-    if (answer.action == "get" && answer.node.value && http_->header("accept").starts_with("text/plain")) {
-      response.content_type = "text/plain; charset=utf-8";
-      response.body = *answer.node.value;
-      return std::exchange(reply_, nullptr)(std::move(response));
+  void answer(const NodeResponse& response) {
+    const uint64_t cluster_id = member_.cluster_id();
+    const int64_t index = response.header().revision();
+    if (response.error_code() != 0) {
+      return reply_(node_error_response({response.error_code(), response.cause()}, cluster_id, index));
     }
-    response.body = "{\"action\":\"" + answer.action + "\",\"node\":";
-    append_node(answer.node, response.body);
-    if (answer.before) {
-      response.body += ",\"prevNode\":";
-      append_node(*answer.before, response.body);
+    HttpResponse out;
+    add_node_headers(&out, cluster_id, index);
+    out.headers.emplace_back("X-Raft-Index", std::to_string(response.raft_index()));
+    out.headers.emplace_back("X-Raft-Term", std::to_string(response.header().raft_term()));
+    const std::string& action = response.action();
+    const bool created = action == "create" || (action == "set" && !response.has_prev_node());
+    out.status = created ? 201 : 200;
+    if (action == "get" && response.node().has_value() && accept_.starts_with("text/plain")) {
+      out.body = response.node().value();
+    } else {
+      out.content_type = "application/json";
+      const bool writes = action == "set" || action == "create" || action == "update" || action == "compareAndSwap";
+      out.body = node_answer(response, writes && bare_);
     }
-    response.body += "}\n";
-    std::exchange(reply_, nullptr)(std::move(response));
+    reply_(std::move(out));
   }
 
-  const Row& txn_;
-  const std::string cluster_id_;
-  const std::shared_ptr<HttpRequest> http_;
+  server::Member& member_;
+  const std::string accept_;
+  const bool bare_;  // noValueOnSuccess
   Reply reply_;
-  const std::shared_ptr<CallContext> call_ = std::make_shared<OwnCall>();
-  TreeRequest request_;
-  int tries_ = 0;
 };
+
+void serve(server::Member& member, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange,
+           Reply reply) {
+  const auto call = std::make_shared<OwnCall>();
+  int64_t timeout_ms = -1;
+  NodeCall parsed;
+  std::optional<NodeError> bad;
+  if (const Status status = fill_context(*call, http, &timeout_ms); !status.ok()) bad = NodeError{210, status.text()};
+  if (!bad) bad = read_node_call(http, kPrefix.size(), &parsed);
+  if (bad) return reply(node_error_response(*bad, member.cluster_id(), 0));
+  // etcd: a read through the quorum waits for nothing.
+  if (parsed.wait && !parsed.node.quorum() && exchange) return open_wait(member, exchange, call, std::move(parsed));
+  std::make_shared<KeysCall>(member, std::string(http.header("accept")), parsed.no_value_on_success, std::move(reply))
+      ->run(call, std::move(parsed.node));
+}
 
 }  // namespace
 
-std::vector<Route> rest_routes(const CallTable& table, uint64_t cluster_id) {
-  const Row* const txn = table.find("/etcdserverpb.KV/Txn");
-  KV_CHECK(txn != nullptr, "the table has the rows of KV");
-  char hex[24];
-  (void)std::snprintf(hex, sizeof hex, "%llx", static_cast<unsigned long long>(cluster_id));
-  const HttpHandler serve = [txn, id = std::string(hex)](std::shared_ptr<HttpRequest> request, Reply reply) {
-    std::make_shared<RestCall>(*txn, id, std::move(request), std::move(reply))->open();
+HttpResponse node_failure(const Status& status, uint64_t cluster_id) {
+  const std::string& text = status.text();
+  if (status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated ||
+      text == "etcdserver: user name is empty") {
+    HttpResponse response = node_error_response({110, text}, cluster_id, 0);
+    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"etcd\"");
+    return response;
+  }
+  const bool election = text == "etcdserver: no leader" || text == "etcdserver: leader changed";
+  HttpResponse response = node_error_response({election ? 301 : 300, text}, cluster_id, 0);
+  if (text == "etcdserver: request is too large") response.status = 413;
+  return response;
+}
+
+std::vector<Route> rest_routes(server::Member& member) {
+  const HttpHandler handler = [&member](const std::shared_ptr<HttpRequest>& request, Reply reply) {
+    serve(member, *request, nullptr, std::move(reply));
+  };
+  const HttpStreamHandler reader = [&member](const std::shared_ptr<HttpExchange>& exchange) {
+    serve(member, exchange->request(), exchange,
+          [exchange](HttpResponse response) { exchange->respond(std::move(response)); });
+  };
+  const HttpHandler not_allowed = [](const std::shared_ptr<HttpRequest>& request, Reply reply) {
+    std::string bad;
+    if (!unescape(request->path, false, &bad)) return reply(node_error_response({NodeError::kBadTarget, {}}, 0, 0));
+    HttpResponse response = plain_error(405, "Method Not Allowed");
+    response.headers.emplace_back("Allow", "HEAD,GET,PUT,POST,DELETE");
+    reply(std::move(response));
   };
   std::vector<Route> routes;
-  for (const char* method : {"GET", "PUT", "POST", "DELETE"}) {
-    routes.push_back(Route{.method = method, .path = std::string(kPrefix), .handler = serve});
-    routes.push_back(Route{.method = method, .path = std::string(kPrefix) + "/*", .handler = serve});
+  for (const std::string& path : {std::string(kPrefix), std::string(kPrefix) + "/*"}) {
+    routes.push_back({.method = "GET", .path = path, .handler = handler, .stream = reader});
+    for (const char* method : {"PUT", "POST", "DELETE"})
+      routes.push_back({.method = method, .path = path, .handler = handler});
+    routes.push_back({.method = "", .path = path, .handler = not_allowed});
   }
   return routes;
 }

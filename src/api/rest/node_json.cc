@@ -1,0 +1,177 @@
+#include "api/rest/node_json.h"
+
+#include <cstdio>
+#include <ctime>
+
+#include "api/json/json_writer.h"
+#include "api/net/router.h"
+
+namespace kv::api {
+namespace {
+
+using kvdpb::Node;
+
+// 2026-01-02T03:04:05.678Z
+std::string utc_time(int64_t unix_ms) {
+  const time_t seconds = unix_ms / 1000;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[64];
+  const size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  char fraction[16];
+  (void)std::snprintf(fraction, sizeof fraction, ".%03dZ", static_cast<int>(unix_ms % 1000));
+  return std::string(text, size) + fraction;
+}
+
+}  // namespace
+
+std::string_view node_error_text(int code) {
+  switch (code) {
+    case 100: return "Key not found";
+    case 101: return "Compare failed";
+    case 102: return "Not a file";
+    case 104: return "Not a directory";
+    case 105: return "Key already exists";
+    case 107: return "Root is read only";
+    case 108: return "Directory not empty";
+    case 110: return "The request requires user authentication";
+    case 201: return "PrevValue is Required in POST form";
+    case 202: return "The given TTL in POST form is not a number";
+    case 203: return "The given index in POST form is not a number";
+    case 209: return "Invalid field";
+    case 210: return "Invalid POST form";
+    case 211: return "Value provided on refresh";
+    case 212: return "A TTL must be provided on refresh";
+    case 301: return "During Leader Election";
+    case 400: return "watcher is cleared due to etcd recovery";
+    case 401: return "The event in requested index is outdated and cleared";
+    default: return "Raft Internal Error";
+  }
+}
+
+int node_error_http_status(int code) {
+  switch (code) {
+    case 100: return 404;
+    case 102:
+    case 108: return 403;
+    case 101:
+    case 105: return 412;
+    case 110: return 401;
+    case 300:
+    case 301: return 500;
+    default: return 400;
+  }
+}
+
+void append_go_string(std::string_view text, std::string& out) {
+  std::string json;
+  append_json_string(text, json);
+  for (size_t at = 0; at < json.size(); ++at) {
+    const char c = json[at];
+    const std::string_view three = std::string_view(json).substr(at, 3);
+    if (c == '\\') {
+      const char next = json[++at];
+      if (next == 'b' || next == 'f') {
+        out += next == 'b' ? "\\u0008" : "\\u000c";
+      } else {
+        out += c;
+        out += next;
+      }
+    } else if (c == '<' || c == '>' || c == '&') {
+      out += c == '<' ? "\\u003c" : c == '>' ? "\\u003e" : "\\u0026";
+    } else if (three == "\xe2\x80\xa8" || three == "\xe2\x80\xa9") {
+      out += three.back() == '\xa8' ? "\\u2028" : "\\u2029";
+      at += 2;
+    } else if (three == "\xef\xbf\xbd") {  // what was no UTF-8
+      out += "\\ufffd";
+      at += 2;
+    } else {
+      out += c;
+    }
+  }
+}
+
+// At most kMaxNodeDepth deep, or as deep as keys have come by another door.
+void append_node(const Node& node, std::string& out) {
+  char before = '{';
+  const auto field = [&](std::string_view name) {
+    out += before;
+    before = ',';
+    out.append("\"").append(name).append("\":");
+  };
+  if (!node.key().empty()) {
+    field("key");
+    append_go_string(node.key(), out);
+  }
+  if (node.dir()) {
+    field("dir");
+    out += "true";
+  } else if (node.has_value()) {
+    field("value");
+    append_go_string(node.value(), out);
+  }
+  if (node.has_expires_at_ms()) {
+    field("expiration");
+    append_go_string(utc_time(node.expires_at_ms()), out);
+  }
+  if (node.has_ttl_s() && node.ttl_s() != 0) {
+    field("ttl");
+    out += std::to_string(node.ttl_s());
+  }
+  if (!node.nodes().empty()) {
+    field("nodes");
+    char separator = '[';
+    for (const Node& child : node.nodes()) {
+      out += separator;
+      separator = ',';
+      append_node(child, out);
+    }
+    out += ']';
+  }
+  if (node.modified_index() != 0) {
+    field("modifiedIndex");
+    out += std::to_string(node.modified_index());
+    field("createdIndex");
+    out += std::to_string(node.created_index());
+  }
+  out += before == '{' ? "{}" : "}";
+}
+
+std::string node_answer(const kvdpb::NodeResponse& response, bool without_nodes) {
+  std::string out = "{\"action\":\"" + response.action() + "\"";
+  if (without_nodes) return out + "}\n";
+  out += ",\"node\":";
+  append_node(response.node(), out);
+  if (response.has_prev_node()) {
+    out += ",\"prevNode\":";
+    append_node(response.prev_node(), out);
+  }
+  out += "}\n";
+  return out;
+}
+
+void add_node_headers(HttpResponse* response, uint64_t cluster_id, int64_t index) {
+  char hex[24];
+  (void)std::snprintf(hex, sizeof hex, "%llx", static_cast<unsigned long long>(cluster_id));
+  response->headers.emplace_back("X-Etcd-Cluster-Id", hex);
+  response->headers.emplace_back("X-Etcd-Index", std::to_string(index));
+}
+
+HttpResponse node_error_response(const NodeError& error, uint64_t cluster_id, int64_t index) {
+  if (error.code == NodeError::kBadTarget) return {.status = 400, .body = "400 Bad Request"};
+  if (error.code == NodeError::kNoSuchPage) return plain_error(404, "404 page not found");
+  HttpResponse response;
+  response.status = node_error_http_status(error.code);
+  response.content_type = "application/json";
+  add_node_headers(&response, cluster_id, index);
+  response.body = "{\"errorCode\":" + std::to_string(error.code) + ",\"message\":";
+  append_go_string(node_error_text(error.code), response.body);
+  if (!error.cause.empty()) {
+    response.body += ",\"cause\":";
+    append_go_string(error.cause, response.body);
+  }
+  response.body += ",\"index\":" + std::to_string(index) + "}\n";
+  return response;
+}
+
+}  // namespace kv::api

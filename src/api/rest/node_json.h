@@ -1,0 +1,26 @@
+// Nodes and errors as the JSON of etcd's v2 API.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "api/net/http.h"
+#include "api/rest/form.h"
+
+namespace kv::api {
+
+std::string_view node_error_text(int code);
+int node_error_http_status(int code);
+
+// As Go's encoder writes strings, which is what v2's clients have always read; bytes that are no UTF-8 become U+FFFD.
+void append_go_string(std::string_view text, std::string& out);
+void append_node(const kvdpb::Node& node, std::string& out);
+// {"action":...,"node":...,"prevNode":...} and a line's end.
+std::string node_answer(const kvdpb::NodeResponse& response, bool without_nodes = false);
+
+HttpResponse node_error_response(const NodeError& error, uint64_t cluster_id, int64_t index);
+// X-Etcd-Cluster-Id and X-Etcd-Index.
+void add_node_headers(HttpResponse* response, uint64_t cluster_id, int64_t index);
+
+}  // namespace kv::api
