@@ -151,7 +151,7 @@ class TempStore {
 
   StoreOptions options;
 
- private:
+  // One command in an entry of its own.
   template <typename Response, typename Command>
   Result<Response> apply(Command command) {
     const auto batch = store_->begin();
@@ -163,6 +163,7 @@ class TempStore {
     return response;
   }
 
+ private:
   TempDir directory_;
   std::unique_ptr<Store> store_;
   uint64_t index_ = 0;
