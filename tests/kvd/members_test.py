@@ -118,7 +118,9 @@ class Writers:
             member = alive[(number + count) % len(alive)]
             count += 1
             try:
-                member.call("/v3/kv/put", {"key": b64(key), "value": b64(value)})
+                # A write that was on its way to a leader that goes is told of by nobody, and its client would wait for
+                # the server's timeout, as with etcd. Whether the members take writes is asked by the next one.
+                member.call("/v3/kv/put", {"key": b64(key), "value": b64(value)}, timeout=ELECTION_TIMEOUT_S / 2)
             except (OSError, RuntimeError):
                 continue  # nothing is known of this one
             now = time.monotonic()
