@@ -112,7 +112,11 @@ std::vector<Route> rest_routes(server::Member& member) {
   };
   const HttpHandler not_allowed = [](const std::shared_ptr<HttpRequest>& request, Reply reply) {
     std::string bad;
-    if (!unescape(request->path, false, &bad)) return reply(node_error_response({NodeError::kBadTarget, {}}, 0, 0));
+    const auto path = unescape(std::string_view(request->path).substr(kPrefix.size()), false, &bad);
+    if (!path) return reply(node_error_response({NodeError::kBadTarget, {}}, 0, 0));
+    bool above = false;
+    clean_node_path(*path, &above);
+    if (above) return reply(node_error_response({NodeError::kNoSuchPage, {}}, 0, 0));
     HttpResponse response = plain_error(405, "Method Not Allowed");
     response.headers.emplace_back("Allow", "HEAD,GET,PUT,POST,DELETE");
     reply(std::move(response));
