@@ -1,5 +1,6 @@
 // Calls of /v2/keys.
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -21,12 +22,12 @@ void collect_leases(const Node& node, std::set<int64_t>* leases) {
   for (const Node& child : node.nodes()) collect_leases(child, leases);
 }
 
-void set_ttl(Node* node, int64_t lease, int64_t ttl_s, int64_t now_ms) {
-  if (node->lease() == lease) {
-    node->set_ttl_s(ttl_s);
-    node->set_expires_at_ms(now_ms + ttl_s * 1000);
+void set_ttls(Node* node, const std::map<int64_t, int64_t>& ttls_s, int64_t now_ms) {
+  if (const auto ttl = ttls_s.find(node->lease()); ttl != ttls_s.end()) {
+    node->set_ttl_s(ttl->second);
+    node->set_expires_at_ms(now_ms + ttl->second * 1000);
   }
-  for (Node& child : *node->mutable_nodes()) set_ttl(&child, lease, ttl_s, now_ms);
+  for (Node& child : *node->mutable_nodes()) set_ttls(&child, ttls_s, now_ms);
 }
 
 // Collects what is left of leases, from several threads.
@@ -35,6 +36,7 @@ struct Asking {
   NodeResponse response;
   Done<NodeResponse> done;
   size_t missing = 0;
+  std::map<int64_t, int64_t> ttls_s;  // by lease
 };
 
 }  // namespace
@@ -101,7 +103,7 @@ void LocalMember::add_ttls(CallPtr call, NodeResponse&& response, Done<NodeRespo
   collect_leases(response.node(), &leases);
   collect_leases(response.prev_node(), &leases);
   for (const int64_t gone : response.revoked_leases()) leases.erase(gone);
-  if (leases.empty()) return done(Status(), std::move(response));
+  if (leases.empty() || leader() == 0) return done(Status(), std::move(response));
   const auto asking = std::make_shared<Asking>();
   asking->response = std::move(response);
   asking->done = std::move(done);
@@ -110,17 +112,16 @@ void LocalMember::add_ttls(CallPtr call, NodeResponse&& response, Done<NodeRespo
     auto question = std::make_unique<LeaseTimeToLiveRequest>();
     question->set_id(id);
     // A TTL that nobody can tell now (there is no leader) is left out; the rest of the answer holds all the same.
-    time_to_live(call, std::move(question), [this, asking, id](const Status& status, LeaseTimeToLiveResponse&& left) {
+    time_to_live(call, std::move(question), [asking, id](const Status& status, LeaseTimeToLiveResponse&& left) {
       std::unique_lock lock(asking->mutex);
-      if (status.ok() && left.ttl() >= 0) {
-        const int64_t wall_ms = Clock::system().wall_ms();
-        // etcd 2 rounds up what is left, 3 down.
-        const int64_t ttl_s = std::min(left.ttl() + 1, left.grantedttl());
-        set_ttl(asking->response.mutable_node(), id, ttl_s, wall_ms);
-        if (asking->response.has_prev_node()) set_ttl(asking->response.mutable_prev_node(), id, ttl_s, wall_ms);
-      }
+      // etcd 2 rounds up what is left, 3 down.
+      if (status.ok() && left.ttl() >= 0) asking->ttls_s.emplace(id, std::min(left.ttl() + 1, left.grantedttl()));
       if (--asking->missing > 0) return;
       lock.unlock();
+      const int64_t wall_ms = Clock::system().wall_ms();
+      NodeResponse& answer = asking->response;
+      if (answer.has_node()) set_ttls(answer.mutable_node(), asking->ttls_s, wall_ms);
+      if (answer.has_prev_node()) set_ttls(answer.mutable_prev_node(), asking->ttls_s, wall_ms);
       asking->done(Status(), std::move(asking->response));
     });
   }

@@ -37,7 +37,10 @@ Status Rights::permit(const kvdpb::NodeRequest& request) const {
   using kvdpb::NodeRequest;
   const std::string& path = request.path();
   if (request.method() == NodeRequest::GET) return state_.permit_read(who_, path, "");
-  const bool below = request.method() == NodeRequest::POST ||
+  // Who gives a directory a TTL has all below deleted by it. That an update is of a directory shows later: without a
+  // value it may be.
+  const bool ends_all = request.has_ttl_s() && (request.dir() || (request.prev_exist() && request.value().empty()));
+  const bool below = request.method() == NodeRequest::POST || ends_all ||
                      (request.method() == NodeRequest::DELETE && (request.dir() || request.recursive()));
   if (request.method() != NodeRequest::POST) {
     KV_RETURN_IF_ERROR(state_.permit_write(who_, path, ""));

@@ -309,6 +309,35 @@ TEST_F(AuthTest, A_previous_value_must_be_readable) {
   EXPECT_EQ(permit(now("alice"), delete_request("a", "c")), permission_denied_error());
 }
 
+// The keys below a directory end with its TTL, so who sets one could have others' keys deleted.
+TEST_F(AuthTest, A_directory_gets_a_ttl_from_those_who_may_write_all_below) {
+  enable_with_alice(Permission::READWRITE, "/d", "");
+  kvdpb::NodeRequest request;
+  request.set_method(kvdpb::NodeRequest::PUT);
+  request.set_path("/d");
+  request.set_ttl_s(1);
+  EXPECT_EQ(permit(now("alice"),
+                   [&] {
+                     auto r = request;
+                     r.set_dir(true);
+                     return r;
+                   }()),
+            permission_denied_error());
+  EXPECT_EQ(permit(now("alice"),
+                   [&] {
+                     auto r = request;
+                     r.set_prev_exist(true);
+                     return r;
+                   }()),
+            permission_denied_error());
+  request.set_value("v");
+  EXPECT_TRUE(permit(now("alice"), request).ok());
+  must(grant("writer", Permission::READWRITE, "/d/", "/d0"));
+  request.clear_value();
+  request.set_dir(true);
+  EXPECT_TRUE(permit(now("alice"), request).ok());
+}
+
 // CVE-2026-33343: what stands in a transaction within a transaction was not looked at.
 TEST_F(AuthTest, Transactions_are_looked_at_to_every_depth_on_both_ways) {
   enable_with_alice(Permission::READWRITE, "a", "b");

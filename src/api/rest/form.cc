@@ -153,15 +153,20 @@ std::string clean_node_path(std::string_view path, bool* above) {
   return clean.empty() ? "/" : clean;
 }
 
+std::optional<NodeError> read_node_path(const HttpRequest& http, size_t prefix, std::string* path) {
+  std::string bad;
+  const auto text = unescape(std::string_view(http.path).substr(std::min(prefix, http.path.size())), false, &bad);
+  if (!text) return NodeError{NodeError::kBadTarget, {}};
+  bool above = false;
+  *path = clean_node_path(*text, &above);
+  if (above) return NodeError{NodeError::kNoSuchPage, {}};
+  return std::nullopt;
+}
+
 std::optional<NodeError> read_node_call(const HttpRequest& http, size_t prefix, NodeCall* out) {
   NodeRequest& node = out->node;
   node.set_method(method_of(http.method));
-  std::string bad;
-  const auto path = unescape(std::string_view(http.path).substr(std::min(prefix, http.path.size())), false, &bad);
-  if (!path) return NodeError{NodeError::kBadTarget, {}};
-  bool above = false;
-  node.set_path(clean_node_path(*path, &above));
-  if (above) return NodeError{NodeError::kNoSuchPage, {}};
+  if (auto error = read_node_path(http, prefix, node.mutable_path())) return error;
   if (static_cast<size_t>(std::count(node.path().begin(), node.path().end(), '/')) > store::kMaxNodeDepth)
     return NodeError{209, "a key has at most " + std::to_string(store::kMaxNodeDepth) + " names"};
 

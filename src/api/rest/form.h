@@ -32,6 +32,9 @@ std::string clean_node_path(std::string_view path, bool* above = nullptr);
 // "a%20b" -> "a b"; with `form`, '+' is a blank too. In `bad` the escape that is none.
 std::optional<std::string> unescape(std::string_view text, bool form, std::string* bad);
 
+// The node that the path names, which begins behind its first `prefix` bytes.
+std::optional<NodeError> read_node_path(const HttpRequest& http, size_t prefix, std::string* path);
+
 // What the request asks for. The path's first `prefix` bytes are the door's.
 std::optional<NodeError> read_node_call(const HttpRequest& http, size_t prefix, NodeCall* out);
 

@@ -92,9 +92,7 @@ HttpResponse node_failure(const Status& status, uint64_t cluster_id) {
   const std::string& text = status.text();
   if (status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated ||
       text == "etcdserver: user name is empty") {
-    HttpResponse response = node_error_response({110, text}, cluster_id, 0);
-    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"etcd\"");
-    return response;
+    return node_error_response({110, text}, cluster_id, 0);
   }
   const bool election = text == "etcdserver: no leader" || text == "etcdserver: leader changed";
   HttpResponse response = node_error_response({election ? 301 : 300, text}, cluster_id, 0);
@@ -111,12 +109,9 @@ std::vector<Route> rest_routes(server::Member& member) {
           [exchange](HttpResponse response) { exchange->respond(std::move(response)); });
   };
   const HttpHandler not_allowed = [](const std::shared_ptr<HttpRequest>& request, Reply reply) {
-    std::string bad;
-    const auto path = unescape(std::string_view(request->path).substr(kPrefix.size()), false, &bad);
-    if (!path) return reply(node_error_response({NodeError::kBadTarget, {}}, 0, 0));
-    bool above = false;
-    clean_node_path(*path, &above);
-    if (above) return reply(node_error_response({NodeError::kNoSuchPage, {}}, 0, 0));
+    std::string path;
+    if (const auto error = read_node_path(*request, kPrefix.size(), &path))
+      return reply(node_error_response(*error, 0, 0));
     HttpResponse response = plain_error(405, "Method Not Allowed");
     response.headers.emplace_back("Allow", "HEAD,GET,PUT,POST,DELETE");
     reply(std::move(response));
