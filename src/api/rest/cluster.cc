@@ -1,6 +1,5 @@
 #include "api/rest/cluster.h"
 
-#include <cstdio>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -8,6 +7,7 @@
 #include "api/json/http_call.h"
 #include "api/json/json_writer.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "etcdserverpb/rpc.pb.h"
 #include "server/call.h"
 
@@ -19,12 +19,6 @@ using etcdserverpb::MemberListRequest;
 using etcdserverpb::MemberListResponse;
 using Reply = absl::AnyInvocable<void(HttpResponse)>;
 
-std::string hex(uint64_t id) {
-  char text[24];
-  (void)std::snprintf(text, sizeof text, "%llx", static_cast<unsigned long long>(id));
-  return text;
-}
-
 void append_urls(const google::protobuf::RepeatedPtrField<std::string>& urls, std::string& out) {
   out += '[';
   for (const std::string& url : urls) {
@@ -35,7 +29,7 @@ void append_urls(const google::protobuf::RepeatedPtrField<std::string>& urls, st
 }
 
 void append_member(const Member& member, std::string& out) {
-  out += "{\"id\":\"" + hex(member.id()) + "\",\"name\":";
+  out += "{\"id\":\"" + hex_id(member.id()) + "\",\"name\":";
   append_json_string(member.name(), out);
   out += ",\"peerURLs\":";
   append_urls(member.peerurls(), out);
@@ -76,7 +70,7 @@ HttpResponse show_leader(const MemberListResponse& list, uint64_t leader) {
     response.body += '\n';
     return response;
   }
-  return message(404, "No such member: " + hex(leader));
+  return message(404, "No such member: " + hex_id(leader));
 }
 
 HttpResponse show_machines(const MemberListResponse& list) {
@@ -93,7 +87,7 @@ std::vector<Route> rest_cluster_routes(const CallTable& table, uint64_t cluster_
   const Row* const row = table.find("/etcdserverpb.Cluster/MemberList");
   KV_CHECK(row != nullptr, "the table has the rows of Cluster");
   using Show = std::function<HttpResponse(const MemberListResponse&)>;
-  const auto route = [row, id = hex(cluster_id)](std::string path, Show show) {
+  const auto route = [row, id = hex_id(cluster_id)](std::string path, Show show) {
     return Route{.method = "GET",
                  .path = std::move(path),
                  .handler = [row, id, show = std::move(show)](const std::shared_ptr<HttpRequest>& http, Reply reply) {

@@ -5,6 +5,7 @@
 
 #include "api/json/json_writer.h"
 #include "api/net/router.h"
+#include "base/log.h"
 
 namespace kv::api {
 namespace {
@@ -151,9 +152,7 @@ std::string node_answer(const kvdpb::NodeResponse& response, bool without_nodes)
 }
 
 void add_node_headers(HttpResponse* response, uint64_t cluster_id, int64_t index) {
-  char hex[24];
-  (void)std::snprintf(hex, sizeof hex, "%llx", static_cast<unsigned long long>(cluster_id));
-  response->headers.emplace_back("X-Etcd-Cluster-Id", hex);
+  response->headers.emplace_back("X-Etcd-Cluster-Id", hex_id(cluster_id));
   response->headers.emplace_back("X-Etcd-Index", std::to_string(index));
 }
 
