@@ -183,10 +183,10 @@ std::optional<NodeError> read_node_call(const HttpRequest& http, size_t prefix, 
   if (auto error = read_form(http.query, &form)) return error;
   if (writes && !is_form && !http.body.empty()) form["value"] = http.body;
 
-  bool recursive = false, dir = false, quorum = false, sorted = false, refresh = false;
+  bool recursive = false, dir = false, quorum = false, sorted_anyway = false, refresh = false;
   for (auto [name, value] :
        {std::pair("recursive", &recursive), std::pair("dir", &dir), std::pair("quorum", &quorum),
-        std::pair("sorted", &sorted), std::pair("refresh", &refresh), std::pair("wait", &out->wait),
+        std::pair("sorted", &sorted_anyway), std::pair("refresh", &refresh), std::pair("wait", &out->wait),
         std::pair("stream", &out->stream), std::pair("noValueOnSuccess", &out->no_value_on_success)}) {
     if (auto error = take_bool(form, name, value)) return error;
   }
@@ -206,7 +206,6 @@ std::optional<NodeError> read_node_call(const HttpRequest& http, size_t prefix, 
   node.set_recursive(recursive);
   node.set_dir(dir);
   node.set_quorum(quorum);
-  node.set_sorted(sorted);
   node.set_refresh(refresh);
   if (ttl) node.set_ttl_s(static_cast<int64_t>(std::min<uint64_t>(*ttl, INT64_MAX)));
   out->wait_index = static_cast<int64_t>(std::min<uint64_t>(wait_index.value_or(0), INT64_MAX));
