@@ -183,14 +183,9 @@ void print_columns(std::span<const std::pair<std::string, std::string>> rows, st
 }
 
 void print_commands(const Command& command, std::ostream& out) {
-  // In the order in which each heading comes up first.
-  std::vector<std::string> groups;
-  for (const auto& child : command.children) {
-    if (std::find(groups.begin(), groups.end(), child->group) == groups.end()) groups.push_back(child->group);
-  }
   size_t width = 0;
   for (const auto& child : command.children) width = std::max(width, child->name.size());
-  for (const auto& group : groups) {
+  for (const auto& group : groups_of(command)) {
     out << "\n" << (group.empty() ? "Commands" : group) << ":\n";
     for (const auto& child : command.children) {
       if (child->group != group) continue;
@@ -252,13 +247,38 @@ std::optional<std::string> read_flags(Flags& flags, const std::vector<std::strin
   return std::nullopt;
 }
 
+std::string about(const Command& command) {
+  return command.description.empty() ? command.summary + "." : command.description;
+}
+
+std::string usage(const CommandLine& line) {
+  const std::string& arguments = line.command().arguments;
+  return line.command_name() + (arguments.empty() ? "" : " " + arguments);
+}
+
+std::vector<std::string> groups_of(const Command& command) {
+  std::vector<std::string> groups;
+  for (const auto& child : command.children) {
+    if (std::find(groups.begin(), groups.end(), child->group) == groups.end()) groups.push_back(child->group);
+  }
+  return groups;
+}
+
+std::string flag_name(const Flag& flag) {
+  std::string name = flag.shorthand != '\0' ? std::string("-") + flag.shorthand + ", " : "";
+  name += "--" + flag.name;
+  if (!flag.is_bool()) name += " " + flag.type;
+  return name;
+}
+
+std::string flag_meaning(const Flag& flag) {
+  return flag.usage + (flag.default_text.empty() ? "" : " (default " + flag.default_text + ")");
+}
+
 void print_flags(const Flags& flags, std::ostream& out) {
   std::vector<std::pair<std::string, std::string>> rows;
   for (const Flag& flag : flags.all()) {
-    std::string left = flag.shorthand != '\0' ? std::string("-") + flag.shorthand + ", " : "    ";
-    left += "--" + flag.name;
-    if (!flag.is_bool()) left += " " + flag.type;
-    rows.emplace_back(left, flag.usage + (flag.default_text.empty() ? "" : " (default " + flag.default_text + ")"));
+    rows.emplace_back((flag.shorthand != '\0' ? "" : "    ") + flag_name(flag), flag_meaning(flag));
   }
   print_columns(rows, out);
 }
@@ -266,9 +286,7 @@ void print_flags(const Flags& flags, std::ostream& out) {
 void print_help(const CommandLine& line, std::ostream& out) {
   const Command& command = line.command();
   const std::string name = line.command_name();
-  out << (command.description.empty() ? command.summary + "." : command.description) << "\n\nUsage:\n  " << name;
-  if (!command.arguments.empty()) out << " " << command.arguments;
-  out << "\n";
+  out << about(command) << "\n\nUsage:\n  " << usage(line) << "\n";
   if (!command.examples.empty()) out << "\nExamples:\n" << command.examples << "\n";
   if (!command.children.empty()) print_commands(command, out);
   bool heading = false;

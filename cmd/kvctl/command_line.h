@@ -58,4 +58,16 @@ void print_help(const CommandLine& line, std::ostream& out);
 // The flags of `flags`, one a line.
 void print_flags(const Flags& flags, std::ostream& out);
 
+// The parts of what print_help() and print_flags() print, for other forms of it.
+// The description, or the summary where there is none.
+std::string about(const Command& command);
+// "kvctl put [options] <key> <value>" for the path to it, as it stands behind "Usage:".
+std::string usage(const CommandLine& line);
+// The headings of the command's children, in the order in which each comes up first.
+std::vector<std::string> groups_of(const Command& command);
+// "-w, --write-out string"
+std::string flag_name(const Flag& flag);
+// "output format: ... (default "simple")"
+std::string flag_meaning(const Flag& flag);
+
 }  // namespace kv::kvctl

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kvctl/completion.h"
+#include "kvctl/manual.h"
 
 namespace kv::kvctl {
 namespace {
@@ -97,6 +98,11 @@ int run_kvctl(const std::vector<std::string>& args, Context& context, const Vari
   // What a shell asks when Tab is pressed: the words so far are not ours to read as flags.
   if (!args.empty() && args[0] == "__complete") {
     print_candidates(complete(root, {args.begin() + 1, args.end()}), context.out);
+    return ended({});
+  }
+  // What the build asks; who has kvctl installed has the page beside it.
+  if (args.size() == 1 && args[0] == "__man") {
+    context.out << manual(root);
     return ended({});
   }
   for (Terminal* terminal : {&context.out_terminal, &context.err_terminal}) {

@@ -10,6 +10,7 @@
 
 #include "feature_gates.h"
 #include "lists.h"
+#include "manual.h"
 #include "server/identity.h"
 #include "server/member.h"
 
@@ -569,6 +570,10 @@ Result<Parsed> parse(int argc, const char* const* argv) {
   app.allow_extras();
   app.formatter(std::make_shared<HelpFormatter>());
   declare(app, flags);
+  // What the build asks; who has kvd installed has the page beside it.
+  if (argc == 2 && std::string_view(argv[1]) == "__man") {
+    return Parsed{.what = Parsed::What::kPrintAndExit, .text = manual(app)};
+  }
 
   // Go's flags, which etcd's users know, may begin with one dash or two.
   std::vector<std::string> arguments;
