@@ -338,9 +338,10 @@ std::unique_ptr<Command> make(std::string name, std::string arguments, std::stri
   return command;
 }
 
-std::unique_ptr<Command> group(std::string name, std::string summary, std::string description) {
+std::unique_ptr<Command> group(std::string name, std::string summary, std::string description, std::string examples) {
   auto command = make(std::move(name), "<command>", std::move(summary));
   command->description = std::move(description);
+  command->examples = std::move(examples);
   command->group = kSecurityGroup;
   return command;
 }
@@ -356,14 +357,23 @@ Run with(const Context& context, Exit (*run)(const Context&, const Arguments&)) 
 void add_auth_commands(Command& root, Context& context) {
   auto auth = group("auth", "Turns authentication on and off",
                     "Whether calls must say who they are. It is turned on once there is a user root, who then may do\n"
-                    "everything; from then on give --user root to these commands.");
-  add(*auth, make("enable", "", "Turns authentication on", with(context, run_enable)));
-  add(*auth, make("disable", "", "Turns authentication off", with(context, run_disable)));
-  add(*auth, make("status", "", "Shows whether authentication is on", with(context, run_status)));
+                    "everything; from then on give --user root to these commands.",
+                    "  kvctl user add root\n"
+                    "  kvctl auth enable\n"
+                    "  kvctl --user root auth status");
+  add(*auth, make("enable", "", "Turns authentication on", with(context, run_enable),
+                  "  kvctl user add root\n"
+                  "  kvctl auth enable"));
+  add(*auth,
+      make("disable", "", "Turns authentication off", with(context, run_disable), "  kvctl --user root auth disable"));
+  add(*auth, make("status", "", "Shows whether authentication is on", with(context, run_status),
+                  "  kvctl --user root auth status"));
   add(root, std::move(auth));
 
   const auto flags = std::make_shared<UserFlags>();
-  auto user = group("user", "Makes, shows and deletes users", "Users. What one may do, its roles say.");
+  auto user = group("user", "Makes, shows and deletes users", "Users. What one may do, its roles say.",
+                    "  kvctl user add alice\n"
+                    "  kvctl user grant-role alice writer");
   auto user_add = make(
       "add", "[options] <user name or user:password>", "Makes a user",
       [&context, flags](const Arguments& a) { return run_user_add(context, *flags, a); },
@@ -374,35 +384,49 @@ void add_auth_commands(Command& root, Context& context) {
   user_add->flags.add("new-user-password", flags->password, "the password");
   user_add->flags.add("no-password", flags->no_password, "a user who comes by a client certificate only");
   add(*user, std::move(user_add));
-  add(*user, make("delete", "<user name>", "Deletes a user", with(context, run_user_delete)));
-  auto user_get = make("get", "[options] <user name>", "Shows the roles of a user",
-                       [&context, flags](const Arguments& a) { return run_user_get(context, flags->detail, a); });
+  add(*user,
+      make("delete", "<user name>", "Deletes a user", with(context, run_user_delete), "  kvctl user delete alice"));
+  auto user_get = make(
+      "get", "[options] <user name>", "Shows the roles of a user",
+      [&context, flags](const Arguments& a) { return run_user_get(context, flags->detail, a); },
+      "  kvctl user get alice\n"
+      "  kvctl user get alice --detail");
   user_get->flags.add("detail", flags->detail, "show what the roles permit, too");
   add(*user, std::move(user_get));
-  add(*user, make("list", "", "Lists all users", with(context, run_user_list)));
-  auto password =
-      make("passwd", "[options] <user name>", "Changes the password of a user",
-           [&context, flags](const Arguments& a) { return run_user_password(context, flags->interactive, a); });
+  add(*user, make("list", "", "Lists all users", with(context, run_user_list), "  kvctl user list"));
+  auto password = make(
+      "passwd", "[options] <user name>", "Changes the password of a user",
+      [&context, flags](const Arguments& a) { return run_user_password(context, flags->interactive, a); },
+      "  kvctl user passwd alice\n"
+      "  kvctl user passwd alice --interactive=false < password.txt");
   password->flags.add("interactive", flags->interactive, "ask for the password at the terminal; else read it");
   add(*user, std::move(password));
-  add(*user, make("grant-role", "<user name> <role name>", "Gives a role to a user", with(context, run_grant_role)));
-  add(*user,
-      make("revoke-role", "<user name> <role name>", "Takes a role from a user", with(context, run_revoke_role)));
+  add(*user, make("grant-role", "<user name> <role name>", "Gives a role to a user", with(context, run_grant_role),
+                  "  kvctl user grant-role alice writer"));
+  add(*user, make("revoke-role", "<user name> <role name>", "Takes a role from a user", with(context, run_revoke_role),
+                  "  kvctl user revoke-role alice writer"));
   add(root, std::move(user));
 
   const auto range = std::make_shared<RangeFlags>();
-  auto role = group("role", "Makes, shows and deletes roles", "Roles: which keys may be read and written.");
-  add(*role, make("add", "<role name>", "Makes a role", with(context, run_role_add)));
-  add(*role, make("delete", "<role name>", "Deletes a role", with(context, run_role_delete)));
-  add(*role, make("get", "<role name>", "Shows what a role permits", with(context, run_role_get)));
-  add(*role, make("list", "", "Lists all roles", with(context, run_role_list)));
+  auto role = group("role", "Makes, shows and deletes roles", "Roles: which keys may be read and written.",
+                    "  kvctl role add writer\n"
+                    "  kvctl role grant-permission writer readwrite --prefix /app/");
+  add(*role, make("add", "<role name>", "Makes a role", with(context, run_role_add), "  kvctl role add writer"));
+  add(*role,
+      make("delete", "<role name>", "Deletes a role", with(context, run_role_delete), "  kvctl role delete writer"));
+  add(*role,
+      make("get", "<role name>", "Shows what a role permits", with(context, run_role_get), "  kvctl role get writer"));
+  add(*role, make("list", "", "Lists all roles", with(context, run_role_list), "  kvctl role list"));
   auto grant = make(
       "grant-permission", "[options] <role name> <permission type> <key> [endkey]", "Permits keys to a role",
       [&context, range](const Arguments& a) { return run_grant_permission(context, *range, a); },
       "  kvctl role grant-permission writer readwrite --prefix /app/\n"
       "  kvctl role grant-permission reader read key1 key9");
-  auto revoke = make("revoke-permission", "[options] <role name> <key> [endkey]", "Takes keys from a role",
-                     [&context, range](const Arguments& a) { return run_revoke_permission(context, *range, a); });
+  auto revoke = make(
+      "revoke-permission", "[options] <role name> <key> [endkey]", "Takes keys from a role",
+      [&context, range](const Arguments& a) { return run_revoke_permission(context, *range, a); },
+      "  kvctl role revoke-permission writer --prefix /app/\n"
+      "  kvctl role revoke-permission reader key1 key9");
   for (auto* command : {&grant, &revoke}) {
     (*command)->flags.add("prefix", range->prefix, "all keys that begin with <key>");
     (*command)->flags.add("from-key", range->from_key, "all keys from <key> on");

@@ -229,13 +229,14 @@ Exit run_datascale(const Context& context, const CheckFlags& flags, const Argume
 }
 
 void add(Command& check, Context& context, std::string name, std::string summary, std::string prefix,
-         Exit (*run)(const Context&, const CheckFlags&, const Arguments&)) {
+         std::string examples, Exit (*run)(const Context&, const CheckFlags&, const Arguments&)) {
   auto flags = std::make_shared<CheckFlags>();
   flags->prefix = std::move(prefix);
   auto command = std::make_unique<Command>();
   command->name = std::move(name);
   command->arguments = "[options]";
   command->summary = std::move(summary);
+  command->examples = std::move(examples);
   command->flags.add("load", flags->load, "how large: s(small), m(medium), l(large), xl(xLarge)");
   command->flags.add("prefix", flags->prefix, "where the keys are written, and deleted again");
   command->flags.add("auto-compact", flags->auto_compact, "forget the history of the keys at the end");
@@ -250,12 +251,18 @@ void add_check_commands(Command& root, Context& context) {
   check->name = "check";
   check->arguments = "<command>";
   check->summary = "Tries what a cluster can take";
+  check->description =
+      "Tries what a cluster can take, and judges it. It writes keys under a prefix that nobody may use, and deletes\n"
+      "them at the end; their history stays unless --auto-compact is given. The cluster is under load meanwhile.";
+  check->examples =
+      "  kvctl check perf --load s\n"
+      "  kvctl check datascale --load s --auto-compact";
   check->group = kToolsGroup;
   add(*check, context, "perf", "Writes for a minute at a steady rate, and judges rate and delays",
-      "/etcdctl-check-perf/", run_perf);
+      "/etcdctl-check-perf/", "  kvctl check perf\n  kvctl check perf --load m --auto-compact", run_perf);
   add(*check, context, "datascale",
       "Writes many keys, and says how much memory the first endpoint's server took for them",
-      "/etcdctl-check-datascale/", run_datascale);
+      "/etcdctl-check-datascale/", "  kvctl check datascale --load s --auto-compact", run_datascale);
   root.children.push_back(std::move(check));
 }
 

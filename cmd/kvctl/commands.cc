@@ -27,27 +27,28 @@ Exit run_help(Command& root, const std::vector<std::string>& words, std::ostream
 }  // namespace
 
 void add_utility_commands(Command& root, Context& context) {
-  const auto add = [&root](std::string name, std::string arguments, std::string summary,
+  const auto add = [&root](std::string name, std::string arguments, std::string summary, std::string examples,
                            std::function<Exit(const std::vector<std::string>&)> run) {
     auto command = std::make_unique<Command>();
     command->name = std::move(name);
     command->arguments = std::move(arguments);
     command->summary = std::move(summary);
+    command->examples = std::move(examples);
     command->group = kHelpGroup;
     command->run = std::move(run);
     root.children.push_back(std::move(command));
   };
-  add("version", "", "Prints the version of kvctl", [&context](const auto&) {
+  add("version", "", "Prints the version of kvctl", "  kvctl version", [&context](const auto&) {
     context.out << "kvctl version: " << KVD_VERSION << "\nAPI version: " << KVD_API_VERSION << '\n';
     return Exit{};
   });
-  add("options", "", "Prints the flags that every command has", [&root, &context](const auto&) {
+  add("options", "", "Prints the flags that every command has", "  kvctl options", [&root, &context](const auto&) {
     context.out << "These flags can be given to any command, and as variables: --dial-timeout is KVCTL_DIAL_TIMEOUT\n"
                    "(or ETCDCTL_DIAL_TIMEOUT).\n\n";
     print_flags(root.flags, context.out);
     return Exit{};
   });
-  add("help", "[command]", "Help about any command",
+  add("help", "[command]", "Help about any command", "  kvctl help lease grant",
       [&root, &context](const auto& words) { return run_help(root, words, context.out); });
 }
 
@@ -65,9 +66,9 @@ void add_commands(Command& root, Context& context, const VariableReader& variabl
   add_snapshot_commands(root, context);
   add_defrag_command(root, context);
   add_guard_commands(root, context);
+  add_auth_commands(root, context);
   add_check_commands(root, context);
   add_bench_command(root, context);
-  add_auth_commands(root, context);
   add_transfer_commands(root, context);
   add_mirror_command(root, context);
   add_completion_command(root, context);

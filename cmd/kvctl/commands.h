@@ -26,13 +26,13 @@ void add_lease_commands(Command& root, Context& context);        // lease grant,
 void add_concurrency_commands(Command& root, Context& context);  // lock elect
 void add_endpoint_commands(Command& root, Context& context);     // endpoint health, status, hashkv
 void add_guard_commands(Command& root, Context& context);        // alarm list, disarm; downgrade; move-leader
+void add_auth_commands(Command& root, Context& context);         // auth, user, role
 void add_check_commands(Command& root, Context& context);        // check perf, datascale
 void add_bench_command(Command& root, Context& context);         // bench put, range, txn, watch, lease-keepalive
 void add_member_commands(Command& root, Context& context);       // member add, remove, update, list, promote
 void add_snapshot_commands(Command& root, Context& context);     // snapshot save, status, restore; hashkv
 void add_top_command(Command& root, Context& context, const VariableReader& variable);
 void add_defrag_command(Command& root, Context& context);
-void add_auth_commands(Command& root, Context& context);       // auth, user, role
 void add_mirror_command(Command& root, Context& context);      // make-mirror
 void add_transfer_commands(Command& root, Context& context);   // export import
 void add_completion_command(Command& root, Context& context);  // completion bash, fish, zsh

@@ -25,6 +25,8 @@ void add_completion_command(Command& root, Context& context) {
     auto command = std::make_unique<Command>();
     command->name = shell;
     command->summary = "Prints the script for " + shell;
+    command->examples =
+        shell == "fish" ? "  kvctl completion fish | source" : "  source <(kvctl completion " + shell + ")";
     command->run = [&context, shell](const auto& arguments) {
       if (!arguments.empty()) return bad_args("completion " + shell + " takes no argument");
       context.out << completion_script(shell);

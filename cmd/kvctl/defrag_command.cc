@@ -48,6 +48,9 @@ void add_defrag_command(Command& root, Context& context) {
       "give back their disk space at once. Members go on serving. With --data-dir, does it to a stopped member's "
       "files.\n"
       "It may take minutes: allow for it with --command-timeout. The member goes on when the command gives up.";
+  defrag->examples =
+      "  kvctl defrag --cluster --command-timeout 10m\n"
+      "  kvctl defrag --data-dir /var/lib/kvd";
   defrag->group = kMaintenanceGroup;
   defrag->flags.add("cluster", flags->cluster, "use all endpoints from the cluster member list");
   defrag->flags.add("data-dir", flags->data_dir, "do it to this directory of a stopped member");

@@ -148,12 +148,18 @@ void add_endpoint_commands(Command& root, Context& context) {
   endpoint->arguments = "<command>";
   endpoint->summary = "Health, status and hash of endpoints";
   endpoint->description = "Asks each endpoint of --endpoints, or each of the cluster's.";
+  endpoint->examples =
+      "  kvctl endpoint health --cluster\n"
+      "  kvctl endpoint status --cluster -w table";
   endpoint->group = kClusterGroup;
   endpoint->flags.add("cluster", flags->cluster, "ask every endpoint of the cluster's members instead");
 
   auto health = std::make_unique<Command>();
   health->name = "health";
   health->summary = "Checks that each endpoint answers, through the cluster's consensus";
+  health->examples =
+      "  kvctl endpoint health --cluster\n"
+      "  kvctl endpoint health --endpoints 10.0.0.1:2379,10.0.0.2:2379";
   health->run = [&context, flags](const Arguments&) { return run_health(context, flags->cluster); };
   endpoint->children.push_back(std::move(health));
 
@@ -165,12 +171,18 @@ void add_endpoint_commands(Command& root, Context& context) {
       "The simple format is a list with commas: endpoint, ID, version, storage version, db size, in use,\n"
       "percentage not in use, quota, is leader, is learner, raft term, raft index, raft applied index, errors,\n"
       "downgrade target version, downgrade enabled.";
+  status->examples =
+      "  kvctl endpoint status\n"
+      "  kvctl endpoint status --cluster -w table";
   status->run = [&context, flags](const Arguments&) { return run_status(context, flags->cluster); };
   endpoint->children.push_back(std::move(status));
 
   auto hashkv = std::make_unique<Command>();
   hashkv->name = "hashkv";
   hashkv->summary = "Prints a hash of each endpoint's history: equal where members agree";
+  hashkv->examples =
+      "  kvctl endpoint hashkv --cluster\n"
+      "  kvctl endpoint hashkv --cluster --rev 1234";
   hashkv->flags.add("rev", flags->rev, "hash the history up to this revision (0: the newest)");
   hashkv->run = [&context, flags](const Arguments&) { return run_hashkv(context, flags->cluster, flags->rev); };
   endpoint->children.push_back(std::move(hashkv));

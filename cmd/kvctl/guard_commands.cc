@@ -102,12 +102,13 @@ Exit run_move_leader(const Context& context, const Arguments& arguments) {
                   "Name the leader's endpoint with --endpoints; `kvctl endpoint status --cluster` says who leads.");
 }
 
-std::unique_ptr<Command> make(std::string name, std::string arguments, std::string summary,
+std::unique_ptr<Command> make(std::string name, std::string arguments, std::string summary, std::string examples,
                               std::function<Exit(const Arguments&)> run) {
   auto command = std::make_unique<Command>();
   command->name = std::move(name);
   command->arguments = std::move(arguments);
   command->summary = std::move(summary);
+  command->examples = std::move(examples);
   command->run = std::move(run);
   return command;
 }
@@ -115,38 +116,45 @@ std::unique_ptr<Command> make(std::string name, std::string arguments, std::stri
 }  // namespace
 
 void add_guard_commands(Command& root, Context& context) {
-  auto alarm = make("alarm", "<command>", "Lists and ends alarms", {});
+  auto alarm = make("alarm", "<command>", "Lists and ends alarms",
+                    "  kvctl alarm list\n"
+                    "  kvctl alarm disarm",
+                    {});
   alarm->group = kMaintenanceGroup;
   alarm->description =
       "A NOSPACE alarm keeps the whole cluster from writing: a member's quota or disk is full. A CORRUPT alarm names "
       "a\n"
       "member whose state differs from the others'. An alarm stays until it is disarmed.";
-  alarm->children.push_back(make("list", "", "Lists all alarms", [&context](const Arguments& arguments) {
-    return run_alarm(context, false, arguments);
-  }));
-  alarm->children.push_back(make("disarm", "", "Ends all alarms", [&context](const Arguments& arguments) {
-    return run_alarm(context, true, arguments);
-  }));
+  alarm->children.push_back(
+      make("list", "", "Lists all alarms", "  kvctl alarm list",
+           [&context](const Arguments& arguments) { return run_alarm(context, false, arguments); }));
+  alarm->children.push_back(
+      make("disarm", "", "Ends all alarms", "  kvctl alarm disarm",
+           [&context](const Arguments& arguments) { return run_alarm(context, true, arguments); }));
   root.children.push_back(std::move(alarm));
 
   using client::DowngradeAction;
-  auto downgrade = make("downgrade", "<command>", "Prepares the cluster for members of the version before", {});
+  auto downgrade = make("downgrade", "<command>", "Prepares the cluster for members of the version before",
+                        "  kvctl downgrade validate 3.5\n"
+                        "  kvctl downgrade enable 3.5",
+                        {});
   downgrade->group = kMaintenanceGroup;
-  const auto add = [&](std::string name, std::string arguments, std::string summary, DowngradeAction action) {
+  const auto add = [&](std::string name, std::string arguments, std::string summary, std::string examples,
+                       DowngradeAction action) {
     downgrade->children.push_back(
-        make(std::move(name), std::move(arguments), std::move(summary),
+        make(std::move(name), std::move(arguments), std::move(summary), std::move(examples),
              [&context, action](const Arguments& words) { return run_downgrade(context, action, words); }));
   };
   add("validate", "<TARGET_VERSION>", "Says whether a downgrade to that version could begin",
-      DowngradeAction::kValidate);
-  add("enable", "<TARGET_VERSION>", "Begins a downgrade", DowngradeAction::kEnable);
-  add("cancel", "", "Ends the downgrade that is under way", DowngradeAction::kCancel);
+      "  kvctl downgrade validate 3.5", DowngradeAction::kValidate);
+  add("enable", "<TARGET_VERSION>", "Begins a downgrade", "  kvctl downgrade enable 3.5", DowngradeAction::kEnable);
+  add("cancel", "", "Ends the downgrade that is under way", "  kvctl downgrade cancel", DowngradeAction::kCancel);
   root.children.push_back(std::move(downgrade));
 
   auto move = make("move-leader", "<transferee-member-id>", "Hands leadership to another member",
+                   "  kvctl --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379 move-leader c89feb932daef420",
                    [&context](const Arguments& arguments) { return run_move_leader(context, arguments); });
   move->group = kClusterGroup;
-  move->examples = "  kvctl --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379 move-leader c89feb932daef420";
   root.children.push_back(std::move(move));
 }
 

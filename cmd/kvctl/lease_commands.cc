@@ -143,7 +143,9 @@ std::unique_ptr<Command> make(std::string name, std::string arguments, std::stri
 }  // namespace
 
 void add_lease_commands(Command& root, Context& context) {
-  auto lease = make("lease", "<command>", "Grants, revokes, shows and keeps leases", "");
+  auto lease = make("lease", "<command>", "Grants, revokes, shows and keeps leases",
+                    "  kvctl lease grant 60\n"
+                    "  kvctl put --lease 326963a02758b52d /services/web 10.0.0.7");
   lease->description =
       "Leases. A key that is put with one (kvctl put --lease) is deleted when it expires or is revoked. IDs are\n"
       "hexadecimal.";
@@ -164,7 +166,7 @@ void add_lease_commands(Command& root, Context& context) {
     return run_time_to_live(context, *keys, arguments);
   };
 
-  auto list = make("list", "", "Lists all leases", "");
+  auto list = make("list", "", "Lists all leases", "  kvctl lease list");
   list->run = [&context](const Arguments&) { return run_list(context); };
 
   auto keep_alive = make("keep-alive", "[options] <leaseID>", "Keeps a lease alive until it is interrupted",

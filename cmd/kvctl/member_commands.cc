@@ -150,6 +150,9 @@ void add_member_commands(Command& root, Context& context) {
   member->name = "member";
   member->arguments = "<command>";
   member->summary = "The cluster's members";
+  member->examples =
+      "  kvctl member list -w table\n"
+      "  kvctl member add m4 --peer-urls http://10.0.0.4:2380 --learner";
   member->group = kClusterGroup;
 
   auto add = std::make_unique<Command>();
@@ -159,6 +162,9 @@ void add_member_commands(Command& root, Context& context) {
   add->description =
       "Adds a member into the cluster.\n\n"
       "The simple format goes on with the environment to start the new member in.";
+  add->examples =
+      "  kvctl member add m4 --peer-urls http://10.0.0.4:2380\n"
+      "  kvctl member add m4 --peer-urls http://10.0.0.4:2380 --learner";
   auto urls = std::make_shared<std::string>();
   auto learner = std::make_shared<bool>(false);
   add->flags.add("peer-urls", *urls, "comma separated peer URLs for the new member.");
@@ -172,6 +178,7 @@ void add_member_commands(Command& root, Context& context) {
   remove->name = "remove";
   remove->arguments = "<memberID>";
   remove->summary = "Removes a member from the cluster";
+  remove->examples = "  kvctl member remove 8211f1d0f64f3269";
   remove->run = [&context](const Arguments& arguments) { return run_remove(context, arguments); };
   member->children.push_back(std::move(remove));
 
@@ -179,6 +186,7 @@ void add_member_commands(Command& root, Context& context) {
   update->name = "update";
   update->arguments = "<memberID> [options]";
   update->summary = "Updates a member in the cluster";
+  update->examples = "  kvctl member update 8211f1d0f64f3269 --peer-urls http://10.0.0.14:2380";
   auto new_urls = std::make_shared<std::string>();
   update->flags.add("peer-urls", *new_urls, "comma separated peer URLs for the updated member.");
   update->run = [&context, new_urls](const Arguments& arguments) { return run_update(context, *new_urls, arguments); };
@@ -190,6 +198,9 @@ void add_member_commands(Command& root, Context& context) {
   list->description =
       "Lists all members in the cluster.\n\n"
       "The simple format is a list with commas: ID, Status, Name, Peer Addrs, Client Addrs, Is Learner.";
+  list->examples =
+      "  kvctl member list -w table\n"
+      "  kvctl member list --consistency s          what the asked member has, also without a leader";
   auto consistency = std::make_shared<std::string>("l");
   list->flags.add("consistency", *consistency, "Linearizable(l) or Serializable(s)");
   list->run = [&context, consistency](const std::vector<std::string>&) { return run_list(context, *consistency); };
@@ -200,6 +211,7 @@ void add_member_commands(Command& root, Context& context) {
   promote->arguments = "<memberID>";
   promote->summary = "Promotes a non-voting member in the cluster";
   promote->description = "Promotes a non-voting learner member to a voting one in the cluster.";
+  promote->examples = "  kvctl member promote 8211f1d0f64f3269";
   promote->run = [&context](const Arguments& arguments) { return run_promote(context, arguments); };
   member->children.push_back(std::move(promote));
 

@@ -245,6 +245,9 @@ void add_snapshot_commands(Command& root, Context& context) {
   snapshot->name = "snapshot";
   snapshot->arguments = "<subcommand>";
   snapshot->summary = "Saves, checks and restores backups";
+  snapshot->examples =
+      "  kvctl --endpoints 127.0.0.1:2379 snapshot save backup.db\n"
+      "  kvctl snapshot status backup.db -w table";
   snapshot->group = kMaintenanceGroup;
 
   auto status = std::make_unique<Command>();
@@ -254,6 +257,9 @@ void add_snapshot_commands(Command& root, Context& context) {
   status->description =
       "Checks every byte of a backup and tells what it holds, or the data directory of a stopped member.\n\n"
       "The simple format is a list with commas: hash, revision, total keys, total size, version.";
+  status->examples =
+      "  kvctl snapshot status backup.db\n"
+      "  kvctl snapshot status /var/lib/kvd -w table";
   status->run = [&context](const Arguments& arguments) { return run_status(context, arguments); };
 
   snapshot->children.push_back(save_command(root, context));
@@ -269,6 +275,9 @@ void add_snapshot_commands(Command& root, Context& context) {
       "Prints the hash of the history in a backup or in a stopped member's data directory: what 'kvctl endpoint "
       "hashkv\n"
       "--rev' prints of a member that had reached that revision, and compacted up to the same one.";
+  hashkv->examples =
+      "  kvctl hashkv backup.db\n"
+      "  kvctl hashkv /var/lib/kvd --rev 1234";
   hashkv->group = kMaintenanceGroup;
   auto revision = std::make_shared<int64_t>(0);
   hashkv->flags.add("rev", *revision, "hash the history up to this revision (0: the newest)");

@@ -1,7 +1,10 @@
 // Whole command lines, as far as they go without a server.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
+#include <memory>
+#include <regex>
 #include <sstream>
 
 #include "kvctl/commands.h"
@@ -147,6 +150,69 @@ TEST(Run, All_endpoints_of_health_are_reported) {
   EXPECT_NE(ran.err.find("127.0.0.1:1 is unhealthy"), std::string::npos);
   EXPECT_NE(ran.err.find("127.0.0.1:2 is unhealthy"), std::string::npos);
   EXPECT_NE(ran.err.find("Error: unhealthy cluster"), std::string::npos);
+}
+
+// The words behind "kvctl" in a line of an example, as far as a shell would hand them to kvctl: without what explains
+// it, and without what goes to another command, comes from a file or is a variable. Empty when the line has no kvctl.
+std::vector<std::string> words_of_example(const std::string& line) {
+  static const std::regex begin("(^|[ (])kvctl ");
+  static const std::regex end("   +.*| [&|]+ .*| <.*|[)]$| [\\\\]$");
+  std::smatch at;
+  if (!std::regex_search(line, at, begin)) return {};
+  std::istringstream rest(std::regex_replace(at.suffix().str(), end, ""));
+  std::vector<std::string> words;
+  for (std::string word; rest >> word;) words.push_back(word == "''" ? "" : word);
+  return words;
+}
+
+TEST(Run, Every_command_has_examples_that_name_it_and_flags_that_exist) {
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostringstream err;
+  // A tree for each line: reading one sets flags.
+  const auto make_tree = [&](Command& root, Context& context) {
+    root.name = "kvctl";
+    add_commands(root, context, [](const char*) -> const char* { return nullptr; });
+  };
+  size_t examples = 0;
+  const std::function<void(const Command&, const std::string&)> visit = [&](const Command& command,
+                                                                            const std::string& name) {
+    for (const auto& child : command.children) visit(*child, name + " " + child->name);
+    if (name == "kvctl") return;
+    EXPECT_NE(command.examples, "") << name;
+    std::istringstream lines(command.examples);
+    size_t named = 0;
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_EQ(line.substr(0, 2), line.empty() ? "" : "  ") << name << ": " << line;
+      const std::vector<std::string> words = words_of_example(line);
+      if (words.empty()) continue;
+      ++examples;
+      Context context{.in = in, .out = out, .err = err};
+      Command root;
+      make_tree(root, context);
+      const ReadCommandLine read = read_command_line(root, words);
+      EXPECT_FALSE(read.error.has_value()) << line << ": " << (read.error ? read.error->error : "");
+      EXPECT_TRUE(read.line.command().run) << line << " runs nothing";
+      named += read.line.command_name().starts_with(name) ? 1 : 0;
+    }
+    EXPECT_GT(named, 0U) << name << " is in none of its examples";
+  };
+  Context context{.in = in, .out = out, .err = err};
+  Command root;
+  make_tree(root, context);
+  visit(root, "kvctl");
+  EXPECT_GT(examples, 80U);
+}
+
+TEST(Run, Commands_that_change_who_may_do_what_stand_before_tools_and_help) {
+  const std::string help = run({"--help"}).out;
+  std::vector<std::string> groups;
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line[0] != ' ' && line.back() == ':') groups.push_back(line);
+  }
+  EXPECT_EQ(groups, (std::vector<std::string>{"Usage:", "Examples:", "Keys:", "Watching:", "Leases:", "Concurrency:",
+                                              "Cluster:", "Maintenance:", "Security:", "Tools:", "Help:"}));
 }
 
 }  // namespace
