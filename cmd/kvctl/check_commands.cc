@@ -2,13 +2,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <random>
 #include <utility>
 
+#include "kvctl/check_report.h"
 #include "kvctl/client_options.h"
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
@@ -42,6 +42,7 @@ struct CheckFlags {
   std::string load = "s";
   std::string prefix;
   bool auto_compact = false;
+  bool auto_defragment = false;
 };
 
 std::variant<Workload, Exit> workload_of(const std::string& load) {
@@ -76,15 +77,26 @@ void clean_up(Client& client, const Context& context, const CheckFlags& flags) {
     context.out << "FAIL: Cleanup failed during key deletion: ERROR(" << error_text(removed.status()) << ")\n";
     return;
   }
-  if (!flags.auto_compact) return;
-  context.out << "Compacting with revision " << removed->header.revision << '\n';
-  const auto compacted =
-      client.compact(removed->header.revision, {.physical = true}, {.timeout = std::chrono::seconds(30)});
-  if (!compacted.ok()) {
-    context.out << "FAIL: Compaction failed: ERROR(" << error_text(compacted.status()) << ")\n";
-    return;
+  if (flags.auto_compact) {
+    context.out << "Compacting with revision " << removed->header.revision << '\n';
+    const auto compacted =
+        client.compact(removed->header.revision, {.physical = true}, {.timeout = std::chrono::seconds(30)});
+    if (!compacted.ok()) {
+      context.out << "FAIL: Compaction failed: ERROR(" << error_text(compacted.status()) << ")\n";
+      return;
+    }
+    context.out << "Compacted with revision " << removed->header.revision << '\n';
   }
-  context.out << "Compacted with revision " << removed->header.revision << '\n';
+  if (!flags.auto_defragment) return;
+  for (const std::string& endpoint : context.globals.endpoints) {
+    context.out << "Defragmenting " << go_quote(endpoint) << '\n' << std::flush;
+    const Status defragmented = client.defragment(endpoint, {.timeout = std::chrono::seconds(30)});
+    if (!defragmented.ok()) {
+      context.out << "FAIL: Defragmentation failed: ERROR(" << error_text(defragmented) << ")\n";
+      return;
+    }
+    context.out << "Defragmented " << go_quote(endpoint) << '\n';
+  }
 }
 
 // encoding/binary's PutVarint of a number that is not negative, and zeros: how etcdctl makes its keys.
@@ -131,12 +143,6 @@ std::function<void(double)> progress_on(std::ostream& err) {
   };
 }
 
-std::string seconds_text(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%fs", seconds);
-  return text;
-}
-
 // ---- perf ----
 
 Exit run_perf(const Context& context, const CheckFlags& flags, const Arguments&) {
@@ -156,24 +162,7 @@ Exit run_perf(const Context& context, const CheckFlags& flags, const Arguments&)
   clean_up(*clients[0], context, flags);
   if (signals.received()) return {kExitError, "interrupted"};
 
-  std::ostream& out = context.out;
-  bool pass = report.errors.empty();
-  if (!pass) out << "FAIL: too many errors\n";
-  for (const auto& [text, count] : report.errors) out << "FAIL: ERROR(" << text << ") -> " << count << '\n';
-  const auto per_s = static_cast<int64_t>(report.per_s()) + 1;
-  if (report.per_s() / static_cast<double>(w.perf_puts_per_s) <= 0.9) {
-    out << "FAIL: Throughput too low: " << per_s << " writes/s\n";
-    pass = false;
-  } else {
-    out << "PASS: Throughput is " << per_s << " writes/s\n";
-  }
-  const bool slow = report.latencies.slowest() > 0.5, uneven = report.latencies.stddev() > 0.1;
-  out << (slow ? "Slowest request took too long: " : "PASS: Slowest request took ")
-      << seconds_text(report.latencies.slowest()) << '\n';
-  out << (uneven ? "Stddev too high: " : "PASS: Stddev is ") << seconds_text(report.latencies.stddev()) << '\n';
-  pass = pass && !slow && !uneven;
-  out << (pass ? "PASS\n" : "FAIL\n");
-  return pass ? Exit{} : Exit{kExitError};
+  return judge_perf(report, w.perf_puts_per_s, context.out) ? Exit{} : Exit{kExitError};
 }
 
 // ---- datascale ----
@@ -189,11 +178,6 @@ double resident_bytes(const Context& context) {
   return found == metrics->end() ? 0 : found->second;
 }
 
-Exit no_memory(std::ostream& out, const char* when) {
-  out << "FAIL: Could not read process_resident_memory_bytes " << when << " the put operations.\n";
-  return {kExitError};
-}
-
 Exit run_datascale(const Context& context, const CheckFlags& flags, const Arguments&) {
   const auto workload = workload_of(flags.load);
   if (const auto* exit = std::get_if<Exit>(&workload)) return *exit;
@@ -206,7 +190,10 @@ Exit run_datascale(const Context& context, const CheckFlags& flags, const Argume
     return *exit;
   std::ostream& out = context.out;
   const double before = resident_bytes(context);
-  if (before == 0) return no_memory(out, "before");
+  if (before == 0) {
+    out << "FAIL: Could not read process_resident_memory_bytes before the put operations.\n";
+    return {kExitError};
+  }
   out << "Start data scale check for work load [" << w.datascale_puts << " key-value pairs, 1024 bytes per key-value, "
       << w.threads << " concurrent clients].\n"
       << std::flush;
@@ -216,16 +203,7 @@ Exit run_datascale(const Context& context, const CheckFlags& flags, const Argume
   const double after = resident_bytes(context);
   clean_up(*clients[0], context, flags);
   if (signals.received()) return {kExitError, "interrupted"};
-  if (after == 0) return no_memory(out, "after");
-  if (!report.errors.empty()) {
-    out << "FAIL: too many errors\n";
-    for (const auto& [text, count] : report.errors) out << "FAIL: ERROR(" << text << ") -> " << count << '\n';
-    return {kExitError};
-  }
-  char megabytes[32];
-  std::snprintf(megabytes, sizeof megabytes, "%.2f", (after - before) / (1024 * 1024));
-  out << "PASS: Approximate system memory used : " << megabytes << " MB.\n";
-  return {};
+  return judge_datascale(report, before, after, out) ? Exit{} : Exit{kExitError};
 }
 
 void add(Command& check, Context& context, std::string name, std::string summary, std::string prefix,
@@ -240,6 +218,7 @@ void add(Command& check, Context& context, std::string name, std::string summary
   command->flags.add("load", flags->load, "how large: s(small), m(medium), l(large), xl(xLarge)");
   command->flags.add("prefix", flags->prefix, "where the keys are written, and deleted again");
   command->flags.add("auto-compact", flags->auto_compact, "forget the history of the keys at the end");
+  command->flags.add("auto-defrag", flags->auto_defragment, "give the disk space of the keys back at the end");
   command->run = [&context, flags, run](const Arguments& arguments) { return run(context, *flags, arguments); };
   check.children.push_back(std::move(command));
 }
