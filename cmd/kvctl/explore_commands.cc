@@ -1,6 +1,8 @@
 // tree, diff and history: what is in the key space, and how it came to be so.
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -181,60 +183,88 @@ struct History {
   std::vector<Change> changes{};
 };
 
-// Between two questions how far a watch is.
-constexpr auto kAskAgain = std::chrono::milliseconds(250);
+// How long the first question how far a watch is goes without an answer before it is put again; then twice as long.
+constexpr auto kAskAgainFirst = std::chrono::milliseconds(20);
+constexpr auto kAskAgainMax = std::chrono::milliseconds(250);
+// For a server that says nothing.
+constexpr std::chrono::milliseconds kPatience = std::chrono::seconds(10);
+
+// Whether a server of that version says that a watch was sent all only when it was: etcd from 3.4.25 and 3.5.8 on.
+bool progress_is_true(const std::string& version) {
+  int major = 0, minor = 0, patch = 0;
+  if (std::sscanf(version.c_str(), "%d.%d.%d", &major, &minor, &patch) != 3) return false;
+  const int patch_min = minor == 4 ? 25 : minor == 5 ? 8 : 0;
+  return major > 3 || (major == 3 && minor >= 4 && patch >= patch_min);
+}
+
+// The version of a member, by its id; empty when none of the endpoints tells it before `give_up`.
+std::string version_of_member(Client& client, const std::vector<std::string>& endpoints, uint64_t member_id,
+                              std::chrono::steady_clock::time_point give_up) {
+  for (const std::string& endpoint : endpoints) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(give_up - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    const auto status = client.status(endpoint, {.timeout = left});
+    if (status.ok() && status->header.member_id == member_id) return status->version;
+  }
+  return "";
+}
 
 // Reads by a watch from where history begins to now. What there is now says what its last event is.
-Result<History> read_history(Client& client, const std::string& key, const client::CallOptions& call) {
+Result<History> read_history(Client& client, const std::vector<std::string>& endpoints, const std::string& key,
+                             const client::CallOptions& call) {
   const auto now = client.get(key, {}, call);
   if (!now.ok()) return now.status();
   const int64_t last_revision = now->kvs.empty() ? 0 : now->kvs[0].mod_revision;
   const auto begin = oldest_revision(client, {key, ""}, call);
   if (!begin.ok()) return begin.status();
   History history{.begin = *begin};
-  bool exists = false;
   if (*begin > 1) {
     // The change that was in force when history was cut is no event any more, but it can still be read.
     const auto first = client.get(key, {.revision = *begin}, call);
     if (!first.ok()) return first.status();
-    exists = !first->kvs.empty();
-    if (exists && first->kvs[0].mod_revision < *begin) {
+    if (!first->kvs.empty() && first->kvs[0].mod_revision < *begin) {
       const KeyValue& kv = first->kvs[0];
       history.changes.push_back({kv.mod_revision, kv.version, kv.value, kv.lease});
     }
     // A deletion at `begin` itself follows as an event; whether there was a key before it, nobody can say.
   }
+  // A key that isn't there may have no event at all, or have been deleted and made anew: then the server's word that
+  // all was sent has to do.
+  const bool gone = last_revision == 0;
   const auto complete = [&] {
-    if (last_revision != 0) return !history.changes.empty() && history.changes.back().revision >= last_revision;
-    return !history.changes.empty() && history.changes.back().version == 0;
+    return !gone && !history.changes.empty() && history.changes.back().revision >= last_revision;
   };
   if (complete()) return history;
   client::Watcher watcher = client.watch(key, {.start_revision = *begin});
-  const auto created = watcher.wait_created(client::at_most(std::chrono::seconds(10)));
+  const auto created = watcher.wait_created(client::at_most(kPatience));
   if (!created.ok()) return created.status();
-  // A key that isn't there may have no event at all: then the server's word that all was sent has to do. Servers before
-  // etcd 3.4.25 give it too early, while a new watch waits to be served, which takes them a tenth of a second: it is
-  // believed once the watch stands for a second.
+  // Older servers give their word too early, while a new watch waits to be served, which takes them a tenth of a
+  // second: theirs is believed once the watch stands for a second.
   const auto believe = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  const auto give_up = believe + std::chrono::seconds(10);
-  const bool may_be_empty = last_revision == 0 && !exists;
+  auto give_up = believe + kPatience;
+  std::map<uint64_t, bool> truthful;  // the members that gave their word; the watch may move from one to another
+  std::chrono::milliseconds ask_again = kAskAgainFirst;
   while (!complete()) {
-    const bool waits = may_be_empty && history.changes.empty();
-    if (waits) watcher.request_progress();
-    auto next = watcher.next(client::at_most(waits ? std::chrono::milliseconds(kAskAgain) : std::chrono::seconds(10)));
+    if (gone) watcher.request_progress();
+    auto next = watcher.next(client::at_most(gone ? ask_again : kPatience));
+    if (gone) ask_again = std::min<std::chrono::milliseconds>(2 * ask_again, kAskAgainMax);
     if (!next.ok()) {
-      if (waits && next.status().code() == Code::kDeadlineExceeded && std::chrono::steady_clock::now() < give_up)
+      if (gone && next.status().code() == Code::kDeadlineExceeded && std::chrono::steady_clock::now() < give_up)
         continue;
       return next.status();
     }
     if (next->progress()) {
+      if (!gone) continue;
+      const uint64_t member = next->header.member_id;
+      if (!truthful.contains(member))
+        truthful[member] = progress_is_true(version_of_member(client, endpoints, member, believe));
       const auto when = std::chrono::steady_clock::now();
-      if (waits && next->header.revision >= now->header.revision && when >= believe) break;
-      if (waits)
-        std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
-            kAskAgain, std::max<std::chrono::nanoseconds>(believe - when, std::chrono::milliseconds(10))));
+      if (next->header.revision >= now->header.revision && (truthful[member] || when >= believe)) break;
+      std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
+          ask_again, std::max<std::chrono::nanoseconds>(believe - when, std::chrono::milliseconds(10))));
       continue;
     }
+    give_up = std::chrono::steady_clock::now() + kPatience;
     for (auto& event : next->events) {
       if (event.kv.mod_revision > now->header.revision) return history;
       const bool deleted = event.type == client::EventType::kDelete;
@@ -260,7 +290,7 @@ Exit run_history(const Context& context, const HistoryFlags& flags, const Argume
   auto client = context.client();
   if (auto* exit = std::get_if<Exit>(&client)) return std::move(*exit);
   const std::string& key = arguments[0];
-  auto history = read_history(*std::get<0>(client), key, context.call_options());
+  auto history = read_history(*std::get<0>(client), context.globals.endpoints, key, context.call_options());
   if (!history.ok()) return failed(history.status());
   auto& changes = history->changes;
   if (const auto limit = static_cast<size_t>(flags.limit); limit > 0 && changes.size() > limit) {
