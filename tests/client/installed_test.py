@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Installs the client library into a temporary place, and builds and runs programs in C++ and C against it: by CMake's
-find_package and by pkg-config.
+"""Installs the libraries into a temporary place, and builds and runs programs against them: by CMake's find_package and
+by pkg-config.
 
-    installed_test.py --cmake cmake --build BUILD --cxx g++ --cc gcc
+    installed_test.py client|server --cmake cmake --build BUILD --cxx g++ --cc gcc
+
+`client` is the client in C++ and in C; `server` is a member inside a program, which comes beside the client.
 """
 
 import argparse
@@ -12,49 +14,90 @@ import subprocess
 import sys
 import tempfile
 
-SOURCE = pathlib.Path(__file__).resolve().parent / "installed"
+TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 
-def run(*argv, **more):
+def run(*argv, fails=False, **more):
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=300, check=False, **more)
-    if done.returncode != 0:
+    if (done.returncode != 0) != fails:
         sys.exit(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done.stderr if fails else done.stdout
+
+
+class Prefix:
+    """What is installed, and how programs are built with it."""
+
+    def __init__(self, place, options):
+        self.place, self.options = place, options
+        self.path = place / "prefix"
+        self.install("client")
+        self.lib = next(self.path.glob("lib*/**/libkv_client.a")).parent
+        self.env = {**os.environ, "PKG_CONFIG_PATH": str(self.lib / "pkgconfig"), "LD_LIBRARY_PATH": str(self.lib)}
+
+    def install(self, component):
+        run(self.options.cmake, "--install", self.options.build, "--component", component, "--prefix", self.path)
+
+    def check_headers(self):
+        """A header names what it needs, and neither gRPC nor the source tree is among it."""
+        for header in sorted(self.path.glob("include/kv/**/*.h")):
+            read = run(self.options.cxx, "-std=c++20", "-M", "-x", "c++", "-I", self.path / "include", header).split()
+            strange = [f for f in read if any(s in f for s in ("grpc", "protobuf", "absl", "rocksdb", "boost", "/src/"))]
+            if strange:
+                sys.exit(f"{header} includes {strange}")
+
+    def configure(self, source, **more):
+        return run(self.options.cmake, "-S", source, "-B", self.place / "cmake", "-G", "Ninja",
+                   f"-DCMAKE_PREFIX_PATH={self.path}", f"-DCMAKE_CXX_COMPILER={self.options.cxx}",
+                   f"-DCMAKE_C_COMPILER={self.options.cc}", **more)
+
+    def build(self):
+        run(self.options.cmake, "--build", self.place / "cmake", "-j2")
+
+    def compile(self, package, compiler, *argv):
+        flags = run("pkg-config", "--cflags", "--libs", package, env=self.env).split()
+        run(*compiler, *argv, *flags)
+
+    def expect(self, program, wanted):
+        said = run(self.place / program, env=self.env)
+        if said != wanted:
+            sys.exit(f"{program} said {said!r}, not {wanted!r}")
+        print(f"{program}: built and run")
+
+
+def client(prefix, options):
+    source = TESTS / "client/installed"
+    prefix.check_headers()
+    prefix.configure(source)
+    prefix.build()
+    prefix.compile("kv-client", [options.cxx, "-std=c++20"], source / "program.cc", "-o", prefix.place / "pc_cpp")
+    prefix.compile("kv", [options.cc], source / "program.c", "-o", prefix.place / "pc_c")
+    for program in ("cmake/in_cpp", "cmake/in_c", "pc_cpp", "pc_c"):
+        prefix.expect(program, "Unavailable\n")
+
+
+def server(prefix, options):
+    source = TESTS / "embed/installed"
+    said = prefix.configure(source, fails=True)
+    if '"server" is not installed' not in said:
+        sys.exit(f"find_package() says nothing of the component that is missing:\n{said}")
+    prefix.install("embed")
+    prefix.check_headers()
+    prefix.configure(source)
+    prefix.build()
+    prefix.compile("kv-server", [options.cxx, "-std=c++20"], source / "program.cc", "-o", prefix.place / "pc")
+    for program in ("cmake/embedding", "pc"):
+        prefix.expect(program, "m1, m2 and m3 have hello\nstopped\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", choices=("client", "server"))
     for name in ("cmake", "build", "cxx", "cc"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="client_installed.") as name:
-        place = pathlib.Path(name)
-        prefix = place / "prefix"
-        run(options.cmake, "--install", options.build, "--component", "client", "--prefix", prefix)
-        lib = next(prefix.glob("lib*/**/libkv_client.a")).parent
-        found = {**os.environ, "PKG_CONFIG_PATH": str(lib / "pkgconfig"), "LD_LIBRARY_PATH": str(lib)}
-
-        # A header names what it needs, and neither gRPC nor this source tree is among it.
-        for header in sorted(prefix.glob("include/kv/**/*.h")):
-            read = run(options.cxx, "-std=c++20", "-M", "-x", "c++", "-I", prefix / "include", header).split()
-            strange = [f for f in read if "grpc" in f or "protobuf" in f or "absl" in f or "/src/" in f]
-            if strange:
-                sys.exit(f"{header} includes {strange}")
-
-        run(options.cmake, "-S", SOURCE, "-B", place / "cmake", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
-            f"-DCMAKE_CXX_COMPILER={options.cxx}", f"-DCMAKE_C_COMPILER={options.cc}")
-        run(options.cmake, "--build", place / "cmake", "-j2")
-
-        def flags(package):
-            return run("pkg-config", "--cflags", "--libs", package, env=found).split()
-
-        run(options.cxx, "-std=c++20", SOURCE / "program.cc", "-o", place / "pc_cpp", *flags("kv-client"))
-        run(options.cc, SOURCE / "program.c", "-o", place / "pc_c", *flags("kv"))
-        for program in ("cmake/in_cpp", "cmake/in_c", "pc_cpp", "pc_c"):
-            said = run(place / program, env=found)
-            if said != "Unavailable\n":
-                sys.exit(f"{program} said {said!r}")
-            print(f"{program}: built and run")
+        test = {"client": client, "server": server}[options.package]
+        test(Prefix(pathlib.Path(name), options), options)
 
 
 if __name__ == "__main__":
