@@ -1,6 +1,7 @@
 #include "client/kv.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -103,6 +104,23 @@ Status get(kv_client* client, std::string_view key, GetOptions options, kv_resul
   return {};
 }
 
+// The options as this library has them, from those of a program that was built with another release's header.
+kv::Result<kv_options> as_known(const kv_options* given) {
+  constexpr size_t kFirstRelease = offsetof(kv_options, server_name);
+  constexpr size_t kMax = 4096;  // what isn't set is seldom smaller
+  const size_t size = given->size;
+  if (size < kFirstRelease || size > kMax || size % alignof(kv_options) != 0) {
+    return Status(Code::kInvalidArgument, "options.size is not set: begin with KV_OPTIONS_INIT");
+  }
+  kv_options known = {};
+  std::memcpy(&known, given, std::min(size, sizeof known));
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(given);
+  if (size > sizeof known && std::any_of(bytes + sizeof known, bytes + size, [](auto byte) { return byte != 0; })) {
+    return Status(Code::kInvalidArgument, "options has a field set that this library is too old for");
+  }
+  return known;
+}
+
 // Does `op` if the key's mod_revision is `expected`, else reads the key.
 Status compare_and(kv_client* client, std::string_view key, int64_t expected, Op op, int* done, int64_t* revision,
                    kv_result** current) {
@@ -130,19 +148,19 @@ const char* kv_code_name(kv_code code) { return kv::code_name(static_cast<Code>(
 kv_code kv_open(const kv_options* options, kv_client** client, kv_error* error) {
   return guarded(error, [&]() -> Status {
     if (options == nullptr || client == nullptr) return missing(options == nullptr ? "options" : "client");
-    if (options->size != sizeof *options) {
-      return Status(Code::kInvalidArgument, "options.size is not set: begin with KV_OPTIONS_INIT");
-    }
+    const auto known = as_known(options);
+    if (!known.ok()) return known.status();
     ClientOptions wanted;
-    if (options->endpoints != nullptr) wanted.endpoints = split(options->endpoints);
-    if (options->dial_timeout_ms > 0) wanted.dial_timeout = std::chrono::milliseconds(options->dial_timeout_ms);
-    if (options->call_timeout_ms > 0) wanted.call_timeout = std::chrono::milliseconds(options->call_timeout_ms);
-    wanted.tls.ca_file = text_or_empty(options->ca_file);
-    wanted.tls.cert_file = text_or_empty(options->cert_file);
-    wanted.tls.key_file = text_or_empty(options->key_file);
-    wanted.user = text_or_empty(options->user);
-    wanted.password = text_or_empty(options->password);
-    wanted.token = text_or_empty(options->token);
+    if (known->endpoints != nullptr) wanted.endpoints = split(known->endpoints);
+    if (known->dial_timeout_ms > 0) wanted.dial_timeout = std::chrono::milliseconds(known->dial_timeout_ms);
+    if (known->call_timeout_ms > 0) wanted.call_timeout = std::chrono::milliseconds(known->call_timeout_ms);
+    wanted.tls.ca_file = text_or_empty(known->ca_file);
+    wanted.tls.cert_file = text_or_empty(known->cert_file);
+    wanted.tls.key_file = text_or_empty(known->key_file);
+    wanted.tls.server_name = text_or_empty(known->server_name);
+    wanted.user = text_or_empty(known->user);
+    wanted.password = text_or_empty(known->password);
+    wanted.token = text_or_empty(known->token);
     auto made = Client::create(std::move(wanted));
     if (!made.ok()) return made.status();
     *client = new kv_client{*std::move(made)};

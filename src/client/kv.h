@@ -69,21 +69,26 @@ typedef struct kv_watch kv_watch;           /* a watch */
 typedef struct kv_events kv_events;         /* changes that it saw */
 typedef struct kv_keep_alive kv_keep_alive; /* a lease that is kept alive */
 
+/* Later releases add fields at the end. By `size` a library knows which of them the program has, so that a newer library
+   serves a program that was built with an older header; an older library refuses, with KV_INVALID_ARGUMENT, a field
+   that it doesn't know and that is set. */
 typedef struct kv_options {
   size_t size;             /* of this struct: KV_OPTIONS_INIT sets it */
   const char* endpoints;   /* host:port, http:// or https:// URLs, unix:path; commas between them */
   int64_t dial_timeout_ms; /* 0: as ClientOptions has it, as for all below */
   int64_t call_timeout_ms;
-  const char* ca_file; /* PEM; any of these three, and endpoints without a scheme are spoken to by TLS */
+  const char* ca_file; /* PEM; any of these three or server_name, and endpoints without a scheme are spoken to by TLS */
   const char* cert_file;
   const char* key_file;
   const char* user; /* name and password, or a token */
   const char* password;
   const char* token;
+  /* The name that servers' certificates are to be for, whatever the endpoints are called; else each endpoint's host. */
+  const char* server_name;
 } kv_options;
 
 #define KV_OPTIONS_INIT \
-  { sizeof(kv_options), NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+  { sizeof(kv_options), NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Connects to nothing yet. */
 KV_API kv_code kv_open(const kv_options* options, kv_client** client, kv_error* error);

@@ -204,3 +204,62 @@ const char* c_errors(const char* endpoint) {
   kv_keep_alive_close(NULL);
   return NULL;
 }
+
+/* As a program has them that was built with the header of the first release, and with that of one to come. */
+struct first_options {
+  size_t size;
+  const char* endpoints;
+  int64_t dial_timeout_ms, call_timeout_ms;
+  const char *ca_file, *cert_file, *key_file, *user, *password, *token;
+};
+struct later_options {
+  kv_options known;
+  const char* unknown;
+};
+
+static kv_code open_and_put(const void* options) {
+  kv_client* client = NULL;
+  kv_code code = kv_open((const kv_options*)options, &client, &error);
+  if (code == KV_OK) code = kv_put(client, SIZED("c/options"), SIZED("x"), 0, NULL, &error);
+  kv_close(client);
+  return code;
+}
+
+const char* c_options(const char* endpoint) {
+  /* Behind the first: what must not be taken for an option. */
+  struct {
+    struct first_options options;
+    const char* not_ours;
+  } first;
+  struct later_options later;
+  memset(&first, 0, sizeof first);
+  first.options.size = sizeof first.options;
+  first.options.endpoints = endpoint;
+  first.not_ours = (const char*)1;
+  CHECK(open_and_put(&first.options) == KV_OK);
+
+  memset(&later, 0, sizeof later);
+  later.known.size = sizeof later;
+  later.known.endpoints = endpoint;
+  CHECK(open_and_put(&later) == KV_OK);
+  later.unknown = "what a newer library would do";
+  CHECK(open_and_put(&later) == KV_INVALID_ARGUMENT);
+  later.known.size = (size_t)-8;
+  CHECK(open_and_put(&later) == KV_INVALID_ARGUMENT);
+  return NULL;
+}
+
+const char* c_tls(const char* endpoint, const char* ca_file) {
+  kv_options options = KV_OPTIONS_INIT;
+  options.endpoints = endpoint;
+  options.ca_file = ca_file;
+  options.dial_timeout_ms = 1000;
+  CHECK(open_and_put(&options) == KV_UNAVAILABLE);
+  options.server_name = "elsewhere.example";
+  CHECK(open_and_put(&options) == KV_UNAVAILABLE);
+  options.server_name = "kvd.example";
+  options.dial_timeout_ms = 60000;
+  options.call_timeout_ms = 60000;
+  CHECK(open_and_put(&options) == KV_OK);
+  return NULL;
+}

@@ -13,6 +13,9 @@ const char* c_watch(const char* endpoint);
 const char* c_watch_compacted(const char* endpoint);
 const char* c_lease(const char* endpoint);
 const char* c_errors(const char* endpoint);
+const char* c_options(const char* endpoint);
+/* At `endpoint` is a server whose certificate, signed by that in `ca_file`, is for "kvd.example" alone. */
+const char* c_tls(const char* endpoint, const char* ca_file);
 
 #ifdef __cplusplus
 }
