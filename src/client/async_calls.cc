@@ -8,6 +8,28 @@ namespace kv::client {
 
 using std::chrono::steady_clock;
 
+// What gRPC does for us at one endpoint, from its beginning to its end.
+struct AsyncCalls::Exchange {
+  explicit Exchange(Endpoint& at) : endpoint(at) {}
+
+  Endpoint& endpoint;
+  grpc::ClientContext context{};
+  grpc::Status status{};
+  Poller::Done done{};
+  // Both while gRPC knows us. The owner has what gRPC writes into.
+  std::shared_ptr<void> owner{};
+  std::shared_ptr<Exchange> self{};
+};
+
+struct AsyncCalls::Login {
+  explicit Login(Endpoint& at) : exchange(std::make_shared<Exchange>(at)) {}
+
+  const std::shared_ptr<Exchange> exchange;
+  etcdserverpb::AuthenticateRequest request{};
+  etcdserverpb::AuthenticateResponse response{};
+  std::unique_ptr<grpc::ClientAsyncResponseReader<etcdserverpb::AuthenticateResponse>> reader{};
+};
+
 struct AsyncCalls::Call {
   Start start;
   Finish finish;
@@ -17,12 +39,8 @@ struct AsyncCalls::Call {
   size_t attempts = 0;
   SteadyTime waits_until{};  // for an endpoint
 
-  // The attempt that is under way.
-  Endpoint* endpoint = nullptr;
-  std::unique_ptr<grpc::ClientContext> context{};
-  grpc::Status status{};
-  Poller::Done done{};
-  std::shared_ptr<Call> self{};  // while gRPC knows us
+  Endpoint* endpoint = nullptr;  // of the attempt that is under way
+  std::shared_ptr<Exchange> exchange{};
 };
 
 AsyncCalls::AsyncCalls(std::shared_ptr<Calls> calls, std::shared_ptr<Poller> poller, std::shared_ptr<Loop> callbacks)
@@ -50,8 +68,10 @@ void AsyncCalls::stop() {
   loop_.stop();
   // The thread is gone: what it owned is the caller's.
   waiting_.clear();
+  without_token_.clear();
+  if (login_ != nullptr) login_->exchange->context.TryCancel();
   for (const auto& call : std::vector<CallPtr>(all_.begin(), all_.end())) {
-    if (call->context != nullptr) call->context->TryCancel();
+    if (call->exchange != nullptr) call->exchange->context.TryCancel();
     finish(call, Status(Code::kCanceled, "the client is closed"));
   }
   poller_.reset();
@@ -94,31 +114,84 @@ void AsyncCalls::look() {
 void AsyncCalls::begin(const CallPtr& call, Endpoint& endpoint) {
   ++call->attempts;
   call->endpoint = &endpoint;
-  call->context = std::make_unique<grpc::ClientContext>();
-  // A login blocks this thread: until it is done, no call gets anywhere.
-  if (const Status s = calls_->authorise(endpoint, *call->context, call->deadline); !s.ok()) return finish(call, s);
-  set_deadline(*call->context, call->deadline);
-  call->self = call;
-  call->done = [weak = weak_from_this(), at = call.get(), poller = poller_.get()](bool) {
-    // Until the end of this function, which belongs to it.
-    const CallPtr held = std::move(at->self);
-    if (const auto self = weak.lock()) {
-      self->loop_.post(self->task([raw = self.get(), held] { raw->ended(held); }));
-    }
-    poller->stream_ends();
-  };
-  poller_->stream_begins();
-  call->start(endpoint, call->context.get(), poller_->queue(), &call->status, &call->done);
+  if (const auto token = calls_->token()) return send(call, *token);
+  without_token_.push_back(call);
+  // The login may take longer than this call has.
+  loop_.post_at(call->deadline, task([this, waits = std::weak_ptr(call)] {
+                  const CallPtr late = waits.lock();
+                  if (late != nullptr && std::erase(without_token_, late) > 0) {
+                    finish(late, Status(Code::kDeadlineExceeded, "context deadline exceeded"));
+                  }
+                }));
+  if (login_ == nullptr) log_in(endpoint, call->deadline);
+}
+
+void AsyncCalls::send(const CallPtr& call, const std::string& token) {
+  call->exchange = std::make_shared<Exchange>(*call->endpoint);
+  Exchange& exchange = *call->exchange;
+  put_token(exchange.context, token);
+  set_deadline(exchange.context, call->deadline);
+  void* const tag = open(call->exchange, call, [this, owner = std::weak_ptr(call)] {
+    if (const CallPtr done = owner.lock()) ended(done);
+  });
+  call->start(exchange.endpoint, &exchange.context, poller_->queue(), &exchange.status, tag);
 }
 
 void AsyncCalls::ended(const CallPtr& call) {
-  const Status status = to_status(call->status);
-  if (!calls_->try_again(call->history, status, *call->endpoint) || call->attempts == kAttemptsMax) {
-    return finish(call, status.ok() ? status : call->history.last);
-  }
+  const Status status = to_status(call->exchange->status);
+  if (calls_->try_again(call->history, status, *call->endpoint)) return again(call);
+  finish(call, status.ok() ? status : call->history.last);
+}
+
+void AsyncCalls::again(const CallPtr& call) {
   const SteadyTime next = steady_clock::now() + calls_->pause(call->attempts);
-  if (next >= call->deadline) return finish(call, call->history.last);
+  if (call->attempts == kAttemptsMax || next >= call->deadline) return finish(call, call->history.last);
   loop_.post_at(next, task([this, call] { attempt(call); }));
+}
+
+void AsyncCalls::log_in(Endpoint& endpoint, SteadyTime deadline) {
+  login_ = std::make_shared<Login>(endpoint);
+  login_->request = calls_->login();
+  Exchange& exchange = *login_->exchange;
+  set_deadline(exchange.context, deadline);
+  void* const tag = open(login_->exchange, login_, [this, at = login_.get()] { logged_in(*at); });
+  login_->reader = endpoint.auth->PrepareAsyncAuthenticate(&exchange.context, login_->request, poller_->queue());
+  login_->reader->StartCall();
+  login_->reader->Finish(&login_->response, &exchange.status, tag);
+}
+
+void AsyncCalls::logged_in(Login& login) {
+  login_.reset();  // `login` is held by who calls
+  Endpoint& endpoint = login.exchange->endpoint;
+  const auto token = calls_->logged_in(to_status(login.exchange->status), std::move(login.response));
+  // The time that is over may have been another call's.
+  const bool too_slow = token.status().code() == Code::kDeadlineExceeded;
+  if (too_slow) calls_->move_on_from(&endpoint);
+  for (const auto& call : std::exchange(without_token_, {})) {
+    if (token.ok()) {
+      send(call, *token);
+    } else if (calls_->try_login_again(call->history, token.status(), endpoint) || too_slow) {
+      again(call);
+    } else {
+      finish(call, call->history.last);
+    }
+  }
+}
+
+void* AsyncCalls::open(const std::shared_ptr<Exchange>& exchange, std::shared_ptr<void> owner,
+                       std::function<void()> then) {
+  exchange->owner = std::move(owner);
+  exchange->self = exchange;
+  exchange->done = [weak = weak_from_this(), at = exchange.get(), poller = poller_.get(),
+                    then = std::move(then)](bool) {
+    // Until the end of this function, which belongs to the exchange, while the owner may begin another.
+    const std::shared_ptr<Exchange> exchange_held = std::move(at->self);
+    const std::shared_ptr<void> owner_held = std::move(at->owner);
+    if (const auto self = weak.lock()) self->loop_.post(self->task([owner_held, then] { then(); }));
+    poller->stream_ends();
+  };
+  poller_->stream_begins();
+  return &exchange->done;
 }
 
 void AsyncCalls::finish(const CallPtr& call, const Status& status) {

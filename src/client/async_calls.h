@@ -35,13 +35,21 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
  private:
   struct Call;
   using CallPtr = std::shared_ptr<Call>;
+  struct Exchange;
+  struct Login;
 
   // On this object's thread.
   void attempt(const CallPtr& call);
   void begin(const CallPtr& call, Endpoint& endpoint);
+  void send(const CallPtr& call, const std::string& token);
   void ended(const CallPtr& call);
+  void again(const CallPtr& call);
   void finish(const CallPtr& call, const Status& status);
   void look();
+  void log_in(Endpoint& endpoint, SteadyTime deadline);
+  void logged_in(Login& login);
+  // The tag to hand to gRPC. Keeps both until gRPC has reported the end, and then runs `then` on this object's thread.
+  void* open(const std::shared_ptr<Exchange>& exchange, std::shared_ptr<void> owner, std::function<void()> then);
 
   template <typename Task>
   Loop::Task task(Task run) {
@@ -59,6 +67,8 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   std::unordered_set<CallPtr> all_{};
   std::vector<CallPtr> waiting_{};          // for an endpoint
   std::optional<Connecting> connecting_{};  // while some wait
+  std::vector<CallPtr> without_token_{};    // wait for the login, which serves all
+  std::shared_ptr<Login> login_{};          // while some wait
 
   Loop loop_{"kv-async"};
 };

@@ -27,6 +27,10 @@ void set_deadline(grpc::ClientContext& context, SteadyTime deadline) {
                        std::chrono::duration_cast<std::chrono::microseconds>(deadline - steady_clock::now()));
 }
 
+void put_token(grpc::ClientContext& context, const std::string& token) {
+  if (!token.empty()) context.AddMetadata("token", token);
+}
+
 Status to_status(const grpc::Status& from) {
   if (from.ok()) return {};
   return Status(static_cast<Code>(from.error_code()), from.error_message());
@@ -63,6 +67,13 @@ bool Calls::try_again(History& history, const Status& status, Endpoint& endpoint
   return true;
 }
 
+bool Calls::try_login_again(History& history, const Status& status, Endpoint& endpoint) {
+  history.last = explained(status, endpoint, Repeat::kSafe);
+  if (!may_retry(status, Repeat::kSafe, endpoints_.size())) return false;
+  endpoints_.move_on_from(&endpoint);
+  return true;
+}
+
 Status Calls::run(Repeat repeat, const CallOptions& call, const Attempt& attempt, Endpoint* only) {
   const SteadyTime deadline = deadline_of(call);
   History history{.repeat = repeat};
@@ -73,7 +84,10 @@ Status Calls::run(Repeat repeat, const CallOptions& call, const Attempt& attempt
     if (!endpoint.ok()) return n == 0 ? endpoint.status() : history.last;
 
     grpc::ClientContext context;
-    if (Status s = authorise(**endpoint, context, deadline); !s.ok()) return s;
+    if (const Status s = authorise(**endpoint, context, deadline); !s.ok()) {
+      if (!try_login_again(history, s, **endpoint)) break;
+      continue;
+    }
     set_deadline(context, deadline);
     if (!try_again(history, to_status(attempt(**endpoint, context)), **endpoint, only == nullptr)) break;
   }
@@ -107,29 +121,42 @@ Result<Endpoint*> Calls::choose(Endpoint* only, SteadyTime deadline) {
   return only;
 }
 
-Status Calls::authorise(Endpoint& endpoint, grpc::ClientContext& context, SteadyTime deadline) {
-  std::string token;
-  {
-    const std::lock_guard lock(mutex_);
-    token = token_;
-  }
-  if (token.empty() && !options_.user.empty()) {
-    grpc::ClientContext login;
-    set_deadline(login, deadline);
-    pb::AuthenticateRequest request;
-    request.set_name(options_.user);
-    request.set_password(options_.password);
+Status Calls::authorise(Endpoint& endpoint, grpc::ClientContext& context, SteadyTime deadline, std::stop_token stop) {
+  auto known = token();
+  if (!known) {
+    grpc::ClientContext login_context;
+    set_deadline(login_context, deadline);
+    const std::stop_callback cancel(std::move(stop), [&] { login_context.TryCancel(); });
     pb::AuthenticateResponse response;
-    const Status status = to_status(endpoint.auth->Authenticate(&login, request, &response));
-    // A cluster without authentication serves everybody; etcd's own client goes on likewise.
-    if (status.text() == "etcdserver: authentication is not enabled") return {};
-    if (!status.ok()) return explained(status, endpoint, Repeat::kSafe);
-    token = response.token();
-    const std::lock_guard lock(mutex_);
-    token_ = token;
+    const Status status = to_status(endpoint.auth->Authenticate(&login_context, login(), &response));
+    auto got = logged_in(status, std::move(response));
+    if (!got.ok()) return got.status();
+    known = *std::move(got);
   }
-  if (!token.empty()) context.AddMetadata("token", token);
+  put_token(context, *known);
   return {};
+}
+
+std::optional<std::string> Calls::token() {
+  const std::lock_guard lock(mutex_);
+  if (token_.empty() && !options_.user.empty()) return std::nullopt;
+  return token_;
+}
+
+pb::AuthenticateRequest Calls::login() const {
+  pb::AuthenticateRequest request;
+  request.set_name(options_.user);
+  request.set_password(options_.password);
+  return request;
+}
+
+Result<std::string> Calls::logged_in(const Status& status, pb::AuthenticateResponse&& response) {
+  // A cluster without authentication serves everybody; etcd's own client goes on likewise.
+  if (status.text() == "etcdserver: authentication is not enabled") return std::string();
+  if (!status.ok()) return status;
+  const std::lock_guard lock(mutex_);
+  token_ = response.token();
+  return token_;
 }
 
 void Calls::forget_token() {

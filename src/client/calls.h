@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ namespace kv::client {
 
 Status to_status(const grpc::Status& from);
 void set_deadline(grpc::ClientContext& context, SteadyTime deadline);
+void put_token(grpc::ClientContext& context, const std::string& token);  // empty: none
 
 // Whether `status` says that the token is no longer good; with a name and a password there is another.
 bool token_refused(const Status& status);
@@ -36,6 +38,8 @@ class Calls {
   };
   // Whether a call that ended with `status` on `endpoint` is to be tried again; `history.last` is its answer else.
   bool try_again(History& history, const Status& status, Endpoint& endpoint, bool elsewhere = true);
+  // The same behind a login on `endpoint`: the call itself was not sent, so a write may be tried again too.
+  bool try_login_again(History& history, const Status& status, Endpoint& endpoint);
   SteadyTime deadline_of(const CallOptions& call) const;
   // Before attempt number `attempt`.
   std::chrono::microseconds pause(size_t attempt);
@@ -55,9 +59,15 @@ class Calls {
   // What a stream needs: an endpoint to be on, and a word when that was no good.
   Result<Endpoint*> pick(SteadyTime deadline, std::stop_token stop) { return endpoints_.pick(deadline, stop); }
   void move_on_from(const Endpoint* endpoint) { endpoints_.move_on_from(endpoint); }
-  // Puts the token into the call, and gets one first when there is a user and none yet.
-  Status authorise(Endpoint& endpoint, grpc::ClientContext& context, SteadyTime deadline);
+  // Puts the token into the call, and gets one first when there is a user and none yet; a stop ends the wait for it.
+  Status authorise(Endpoint& endpoint, grpc::ClientContext& context, SteadyTime deadline, std::stop_token stop = {});
   void forget_token();
+
+  // Steps of authorise(), for who doesn't wait. The token, empty for none; or nothing: one has to be got first.
+  std::optional<std::string> token();
+  etcdserverpb::AuthenticateRequest login() const;
+  // What the answer to login() means: the token, which is kept for the calls to come, or an error.
+  Result<std::string> logged_in(const Status& status, etcdserverpb::AuthenticateResponse&& response);
 
   const ClientOptions& options() const { return options_; }
   size_t endpoint_count() const { return endpoints_.size(); }

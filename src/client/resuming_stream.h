@@ -127,10 +127,10 @@ class ResumingStream : public std::enable_shared_from_this<ResumingStream<Reques
             }));
           }
         });
-    const SteadyTime deadline = std::chrono::steady_clock::now() + calls_->options().call_timeout;
-    if (const Status s = calls_->authorise(*endpoint_, connection->context(), deadline); !s.ok()) {
-      return failed(endpoint_, s);
-    }
+    const SteadyTime deadline =
+        std::min(give_up_connecting(), std::chrono::steady_clock::now() + calls_->options().call_timeout);
+    const Status login = calls_->authorise(*endpoint_, connection->context(), deadline, stopping_.get_token());
+    if (!login.ok()) return failed(endpoint_, login);
     // A member that loses its leader then ends the stream instead of going silent (etcd's WithRequireLeader).
     connection->context().AddMetadata("hasleader", "true");
     connection_ = connection;

@@ -28,6 +28,20 @@ using std::chrono::steady_clock;
 using testing::AllOf;
 using testing::HasSubstr;
 
+// Gives out the token "pass", or does what the test says.
+class FakeAuth final : public etcdserverpb::Auth::Service {
+ public:
+  grpc::Status Authenticate(grpc::ServerContext* context, const etcdserverpb::AuthenticateRequest*,
+                            etcdserverpb::AuthenticateResponse* response) override {
+    ++logins;
+    response->set_token("pass");
+    return behaviour ? behaviour(*context) : grpc::Status::OK;
+  }
+
+  std::function<grpc::Status(grpc::ServerContext&)> behaviour;  // set before the first call
+  std::atomic<int> logins{0};
+};
+
 // Answers Range and Put with what the test says and counts the calls. Range answers with the fake's name as value.
 class FakeMember final : public etcdserverpb::KV::Service {
  public:
@@ -41,6 +55,7 @@ class FakeMember final : public etcdserverpb::KV::Service {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(this);
+    builder.RegisterService(&auth);
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
     endpoint_ = "127.0.0.1:" + std::to_string(port);
@@ -77,6 +92,7 @@ class FakeMember final : public etcdserverpb::KV::Service {
   std::atomic<int> reads{0};
   std::atomic<int> writes{0};
   std::atomic<int> txns{0};
+  FakeAuth auth;
 
  private:
   const std::string name_;
@@ -469,6 +485,140 @@ TEST(ClientFailure, Async_calls_are_answered_when_their_client_goes) {
   async.reset();
   EXPECT_EQ(told, static_cast<int>(Code::kCanceled));
   EXPECT_EQ(put.get().status(), Status(Code::kCanceled, "the client is closed"));
+}
+
+std::unique_ptr<Client> alice_for(std::vector<std::string> endpoints) {
+  auto client = Client::create({.endpoints = std::move(endpoints), .user = "alice", .password = "secret"});
+  EXPECT_TRUE(client.ok()) << client.status().to_string();
+  return std::move(client).value();
+}
+
+grpc::Status until_cancelled(grpc::ServerContext& context) {
+  while (!context.IsCancelled()) std::this_thread::sleep_for(milliseconds(1));
+  return grpc::Status::CANCELLED;
+}
+
+// As a cluster with authentication.
+grpc::Status only_with_token(grpc::ServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto token = metadata.find("token");
+  if (token != metadata.end() && token->second == "pass") return grpc::Status::OK;
+  return {grpc::StatusCode::INVALID_ARGUMENT, "etcdserver: user name is empty"};
+}
+
+// Whether `member` has been asked for more than `before` logins, in good time.
+bool sees_login(const FakeMember& member, int before = 0) {
+  const auto deadline = steady_clock::now() + std::chrono::seconds(60);
+  while (member.auth.logins <= before && steady_clock::now() < deadline) std::this_thread::sleep_for(milliseconds(1));
+  return member.auth.logins > before;
+}
+
+TEST(ClientFailure, Login_that_fails_on_one_endpoint_is_tried_on_the_next_for_a_write_too) {
+  FakeMember first("first");
+  FakeMember second("second");
+  first.auth.behaviour = [](grpc::ServerContext&) { return unavailable("etcdserver: no leader"); };
+  second.behaviour = only_with_token;
+  {
+    auto client = alice_for({first.endpoint(), second.endpoint()});
+    const auto put = client->put("k", "v");
+    EXPECT_TRUE(put.ok()) << put.status().to_string();
+    EXPECT_EQ(first.auth.logins, 1);
+  }
+  auto client = alice_for({first.endpoint(), second.endpoint()});
+  Async async(*client);
+  const auto put = async.put("k", "v").get();
+  EXPECT_TRUE(put.ok()) << put.status().to_string();
+  EXPECT_EQ(first.auth.logins, 2);
+  EXPECT_EQ(first.writes, 0);
+  EXPECT_EQ(second.writes, 2);
+}
+
+TEST(ClientFailure, Login_that_is_refused_ends_the_call_with_the_servers_words) {
+  const grpc::Status wrong(grpc::StatusCode::INVALID_ARGUMENT,
+                           "etcdserver: authentication failed, invalid user ID or password");
+  FakeMember member("m");
+  member.auth.behaviour = [&](grpc::ServerContext&) { return wrong; };
+  auto client = alice_for({member.endpoint()});
+  EXPECT_EQ(client->get("k").status(), Status(Code::kInvalidArgument, wrong.error_message()));
+  EXPECT_EQ(member.auth.logins, 1);
+  Async async(*client);
+  EXPECT_EQ(async.get("k").get().status(), Status(Code::kInvalidArgument, wrong.error_message()));
+  EXPECT_EQ(member.auth.logins, 2);
+  EXPECT_EQ(member.reads, 0);
+}
+
+TEST(ClientFailure, Async_calls_wait_for_one_login_together) {
+  FakeMember member("m");
+  std::atomic<bool> go{false};
+  member.auth.behaviour = [&](grpc::ServerContext&) {
+    while (!go) std::this_thread::sleep_for(milliseconds(1));
+    return grpc::Status::OK;
+  };
+  member.behaviour = only_with_token;
+  auto client = alice_for({member.endpoint()});
+  Async async(*client);
+  std::vector<std::future<Result<PutResponse>>> puts;
+  for (int i = 0; i < 100; ++i) puts.push_back(async.put("k", "v", {}, {.timeout = milliseconds(60'000)}));
+  EXPECT_TRUE(sees_login(member));
+  go = true;
+  for (auto& put : puts) {
+    const auto done = put.get();
+    EXPECT_TRUE(done.ok()) << done.status().to_string();
+  }
+  EXPECT_EQ(member.auth.logins, 1);
+  EXPECT_EQ(member.writes, 100);
+}
+
+TEST(ClientFailure, Async_login_that_hangs_holds_no_other_calls_deadline_up) {
+  FakeMember member("m");
+  member.auth.behaviour = until_cancelled;
+  auto client = alice_for({member.endpoint()});
+  auto async = std::make_unique<Async>(*client);
+  auto patient = async->put("k", "v", {}, {.timeout = milliseconds(600'000)});
+  ASSERT_TRUE(sees_login(member));
+  auto hasty = async->put("k", "v", {}, {.timeout = milliseconds(300)});
+  ASSERT_EQ(hasty.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  EXPECT_EQ(hasty.get().status(), Status(Code::kDeadlineExceeded, "context deadline exceeded"));
+  EXPECT_EQ(patient.wait_for(milliseconds(0)), std::future_status::timeout);
+  // Nor does it keep the client.
+  client.reset();
+  async.reset();
+  EXPECT_EQ(patient.get().status(), Status(Code::kCanceled, "the client is closed"));
+  EXPECT_EQ(member.writes, 0);
+}
+
+TEST(ClientFailure, Async_login_whose_call_is_out_of_time_is_done_again_for_the_others) {
+  FakeMember first("first");
+  FakeMember second("second");
+  first.auth.behaviour = until_cancelled;
+  second.behaviour = only_with_token;
+  auto client = alice_for({first.endpoint(), second.endpoint()});
+  Async async(*client);
+  auto hasty = async.put("k", "v", {}, {.timeout = milliseconds(3000)});
+  ASSERT_TRUE(sees_login(first));
+  auto patient = async.put("k", "v", {}, {.timeout = milliseconds(60'000)});
+  EXPECT_EQ(hasty.get().status(), Status(Code::kDeadlineExceeded, "context deadline exceeded"));
+  const auto done = patient.get();
+  EXPECT_TRUE(done.ok()) << done.status().to_string();
+  EXPECT_EQ(second.writes, 1);
+}
+
+TEST(ClientFailure, Login_that_hangs_keeps_neither_a_lease_nor_the_client) {
+  FakeMember member("m");
+  member.auth.behaviour = until_cancelled;
+  auto client = Client::create({.endpoints = {member.endpoint()},
+                                .call_timeout = milliseconds(600'000),
+                                .user = "alice",
+                                .password = "secret"});
+  ASSERT_TRUE(client.ok()) << client.status().to_string();
+  const KeepAlive alive = (*client)->keep_alive(7, {.ttl_s = 1});
+  EXPECT_EQ(alive.wait_lost(at_most(milliseconds(60'000))), Status()) << "a TTL after the last that was answered";
+  const int before = member.auth.logins;
+  const Watcher watcher = (*client)->watch("k");
+  ASSERT_TRUE(sees_login(member, before));
+  const auto begin = steady_clock::now();
+  client->reset();
+  EXPECT_LT(steady_clock::now() - begin, milliseconds(60'000));
 }
 
 TEST(ClientFailure, Options_that_cannot_work_are_refused_before_any_call) {
