@@ -88,6 +88,8 @@ def watch(binary, endpoint):
 
 # What each program is given behind the endpoint, and what it prints. Those that bring their own server get nothing.
 PRINTS = {
+    "keys": ([], "/config/mail/port = 587\n/config/mail/tls = on\nthe port was 25\n2 keys deleted\n"),
+    "session": (["worker-1"], "listed: 1\nlost: what was ours may be somebody else's now\nlisted: 0\n"),
     "range": (["/fruit/"], "/fruit/apple = ripe\n/fruit/cherry = ripe\n/fruit/plum = ripe\n3 keys on 2 pages\n"),
     "namespace": ([], "owner is acme\nowner is umbrella\n/tenants/acme/owner\n/tenants/acme/theme\n"
                       "/tenants/umbrella/owner\n/tenants/umbrella/theme\n"),
