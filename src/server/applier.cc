@@ -132,7 +132,7 @@ Status change_auth(store::ApplyBatch& batch, const Request& request, Arena& aren
   });
 }
 
-// Tokens that were issued by what is applied; told of when the state shows it.
+// Tokens that are issued by what is applied; told of before the state shows it.
 using Tokens = std::vector<std::pair<std::string, store::Identity>>;
 
 // What the member that compared the password has seen must still be so.
@@ -342,10 +342,10 @@ Status Applier::apply_batch(const CommittedEntry* first, const CommittedEntry* l
     }
   }
   const raft::Entry& newest = (last - 1)->entry;
-  KV_RETURN_IF_ERROR(batch->commit(newest.index.value(), newest.term.value()));
-  if (leases_ != nullptr) leases_->applied(news);
   if (tokens_ != nullptr)
     for (auto& [token, identity] : tokens) tokens_->assigned(token, std::move(identity));
+  KV_RETURN_IF_ERROR(batch->commit(newest.index.value(), newest.term.value()));
+  if (leases_ != nullptr) leases_->applied(news);
   if (members_ != nullptr && member_records.changed()) members_->members_changed();
   for (kvdpb::MembershipResponse* response : membership)
     for (etcdserverpb::Member& member : members(store_)) *response->add_members() = std::move(member);

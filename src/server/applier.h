@@ -44,8 +44,8 @@ class LeaseObserver {
 class TokenObserver {
  public:
   virtual ~TokenObserver() = default;
-  // `identity` carries this token from now on. Before the call that asked for it is answered; on the thread that
-  // applies.
+  // `identity` carries this token from now on. Before the store shows its entry as applied, so that whoever sees that and
+  // does not find the token knows that it is none; on the thread that applies.
   virtual void assigned(const std::string& token, store::Identity identity) = 0;
 };
 

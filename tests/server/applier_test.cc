@@ -67,6 +67,41 @@ class ApplierTest : public testing::Test {
   std::vector<int64_t> answers_;
 };
 
+// Else a member that is asked between the two takes a good token for none.
+TEST_F(ApplierTest, A_token_is_known_before_its_entry_shows_as_applied) {
+  struct Tokens final : TokenObserver {
+    explicit Tokens(const store::Store& s) : store(s) {}
+    void assigned(const std::string& token, store::Identity identity) override {
+      EXPECT_EQ(identity.user, "root");
+      EXPECT_EQ(token, "abc.2");
+      applied_index = store.applied_index();
+    }
+    const store::Store& store;
+    uint64_t applied_index = UINT64_MAX;
+  } tokens(*store_);
+  Applier applier(*store_, calls_, kSelf, 1234, term_, nullptr, &tokens);
+  std::vector<kvdpb::Command> commands(4);
+  for (kvdpb::Command& command : commands) {
+    command.set_origin(kOther);
+    command.set_by_member(true);
+  }
+  commands[0].mutable_auth_user_add()->set_name("root");
+  commands[1].mutable_auth_role_add()->set_name("root");
+  commands[2].mutable_auth_user_grant_role()->set_user("root");
+  commands[2].mutable_auth_user_grant_role()->set_role("root");
+  commands[3].mutable_auth_enable();
+  ASSERT_TRUE(applier.apply({entry_of(1, commands)}).ok());
+  ASSERT_TRUE(store_->auth_enabled());
+  kvdpb::Command login;
+  login.set_origin(kOther);
+  login.set_auth_revision(store_->auth()->revision());
+  login.mutable_auth_token()->set_user("root");
+  login.mutable_auth_token()->set_prefix("abc");
+  ASSERT_TRUE(applier.apply({entry_of(2, {login})}).ok());
+  EXPECT_EQ(tokens.applied_index, 1u);
+  EXPECT_EQ(store_->applied_index(), 2u);
+}
+
 TEST_F(ApplierTest, Answers_its_own_calls_and_no_others) {
   const uint64_t first = waiting_call();
   const uint64_t second = waiting_call();
