@@ -20,38 +20,11 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "harness"))
+from containers import Failure, Skipped, base_image, make_package, need_engine, quietly, run, say, wait_for, works
+
 SKIPPED = 77
 MEMBERS = ["kvd1", "kvd2", "kvd3"]
-BASE = "debian:bookworm-slim"
-
-
-class Failure(Exception):
-    pass
-
-
-def say(text):
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
-def run(args, timeout=120, check=True, **more):
-    """Runs a command to its end; its standard output."""
-    done = subprocess.run(args, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
-    if check and done.returncode != 0:
-        raise Failure(f"{' '.join(args)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def works(args, timeout=60):
-    try:
-        return subprocess.run(args, timeout=timeout, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def skip(why):
-    print(f"compose: skipped: {why}")
-    sys.exit(SKIPPED)
 
 
 def free_ports(n):
@@ -62,21 +35,6 @@ def free_ports(n):
     return ports
 
 
-def wait_for(what, seconds, condition):
-    """Waits until `condition` answers something true, which it returns. A failed command is a no."""
-    last = None
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            answer = condition()
-            if answer:
-                return answer
-        except (Failure, subprocess.TimeoutExpired) as error:
-            last = error
-        time.sleep(0.2)
-    raise Failure(f"waited {seconds} s for {what}; last: {last}")
-
-
 class Images:
     """The image of kvd, and what it stands on."""
 
@@ -85,22 +43,9 @@ class Images:
         self.made_base = None
 
     def base(self):
-        """The name of an image of Debian 12: the real one, or one made here."""
-        if works(["docker", "image", "inspect", BASE]):
-            return BASE
-        if works(["docker", "pull", "-q", BASE], timeout=90):
-            return BASE
-        tar = self.build / "tests" / "compose" / "base.tar"  # kept: it takes a minute to make
-        if not tar.exists():
-            tar.parent.mkdir(parents=True, exist_ok=True)
-            say("no base image can be pulled: making one with debootstrap")
-            done = subprocess.run([str(self.source / "tests" / "compose" / "make_base"), str(tar)], text=True,
-                                  stderr=subprocess.PIPE, timeout=1200)
-            if done.returncode != 0:
-                skip(f"no base image: {BASE} can't be pulled, and {done.stderr.strip()}")
-        self.made_base = f"{self.project}-base:bookworm"
-        run(["docker", "import", str(tar), self.made_base])
-        return self.made_base
+        name = base_image(self.project, self.source, self.build)
+        self.made_base = name if name.startswith(self.project) else None
+        return name
 
     def context(self, folder):
         """A build context with the package and nothing else: what is built in it takes seconds."""
@@ -108,28 +53,17 @@ class Images:
         if self.package:
             shutil.copy(self.package, deb)
         else:
-            self.make_package(deb)
+            make_package(self.build, deb)
         (folder / "deploy").mkdir()
         shutil.copy(self.source / "deploy" / "Dockerfile", folder / "deploy")
         return folder
 
-    def make_package(self, deb):
-        packages = self.build / "tests" / "compose" / "package"
-        shutil.rmtree(packages, ignore_errors=True)
-        run(["cpack", "-G", "DEB", "-B", str(packages)], cwd=self.build, timeout=600)
-        made = list(packages.glob("*.deb"))
-        if len(made) != 1:
-            raise Failure(f"cpack made {made}")
-        shutil.copy(made[0], deb)
-
     def remove(self):
         for image in [f"{self.project}:test", self.made_base]:
             if image:
-                subprocess.run(["docker", "image", "rm", "-f", image], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, timeout=120)
+                quietly(["docker", "image", "rm", "-f", image])
         # The first stage has no name, but a label.
-        subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label=kvd.package={self.project}.deb"],
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+        quietly(["docker", "image", "prune", "-f", "--filter", f"label=kvd.package={self.project}.deb"])
 
 
 class Cluster:
@@ -283,18 +217,16 @@ def main():
     # Told to stop, it cleans up all the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
-    if not works(["docker", "version", "-f", "{{.Server.Version}}"]):
-        skip("no Docker engine answers")
     tool = next((t for t in (["docker", "compose"], ["docker-compose"]) if works([*t, "version"])), None)
-    if tool is None:
-        skip("there is neither docker compose nor docker-compose")
-
     project = f"kvd-compose-test-{os.getpid()}"
     images = Images(project, args.source.resolve(), args.build.resolve(), args.package)
     ports = free_ports(3)
     with tempfile.TemporaryDirectory() as folder:
         cluster = None
         try:
+            need_engine()
+            if tool is None:
+                raise Skipped("there is neither docker compose nor docker-compose")
             base = images.base()
             cluster = Cluster(tool, project, args.source.resolve(), {
                 "KVD_IMAGE": f"{project}:test",
@@ -305,6 +237,9 @@ def main():
                 **{f"KVD_PORT_{i + 1}": str(port) for i, port in enumerate(ports)},
             })
             scenario(cluster)
+        except Skipped as why:
+            print(f"compose: skipped: {why}")
+            return SKIPPED
         except (Failure, subprocess.TimeoutExpired) as failure:
             print(f"FAILED: {failure}")
             if cluster:
