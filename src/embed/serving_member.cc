@@ -29,10 +29,7 @@ Result<std::unique_ptr<ServingMember>> ServingMember::start(const server::Member
     routes.push_back(std::move(route));
   }
   for (auto& route : api::rest_routes(*serving->member_)) routes.push_back(std::move(route));
-  for (auto& route : api::rest_cluster_routes(serving->table_, serving->member_->cluster_id(),
-                                              [&member = *serving->member_] { return member.leader(); })) {
-    routes.push_back(std::move(route));
-  }
+  for (auto& route : api::rest_cluster_routes(serving->table_, *serving->member_)) routes.push_back(std::move(route));
   auto listening = api::Server::listen(doors, serving->table_, std::move(routes));
   if (!listening.ok()) return listening.status();
   serving->doors_ = *std::move(listening);

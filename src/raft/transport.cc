@@ -335,9 +335,13 @@ class AsioTransport final : public Transport, public Inbound::Host {
   }
 
   void deliver(Inbound& connection, std::vector<Message>&& messages, uint64_t bytes) override {
+    const auto appends = std::count_if(messages.begin(), messages.end(), [](const Message& message) {
+      return std::holds_alternative<AppendRequest>(message.body);
+    });
     {
       const std::lock_guard lock(mutex_);
-      if (const auto found = links_.find(connection.peer()); found != links_.end()) found->second->add_received(bytes);
+      if (const auto found = links_.find(connection.peer()); found != links_.end())
+        found->second->add_received(bytes, static_cast<uint64_t>(appends));
     }
     if (!messages.empty()) on_messages_(std::move(messages));
   }

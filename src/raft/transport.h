@@ -33,15 +33,27 @@ struct PeerAddress {
   std::vector<std::string> urls;  // "http://host:port", or https; tried in turn
 };
 
+// Of pings on one stream after another.
+struct RoundTrips {
+  uint64_t count = 0;
+  double sum_seconds = 0;
+  double sum_of_squares = 0;
+  double shortest_seconds = 0;
+  double longest_seconds = 0;
+};
+
 struct PeerStats {
   NodeId id;
   bool connected = false;
   uint64_t sent_bytes = 0;
   uint64_t received_bytes = 0;
+  uint64_t sent_appends = 0;  // AppendEntries
+  uint64_t received_appends = 0;
   uint64_t dropped_messages = 0;
   uint64_t lost_streams = 0;      // that this member had dialled
   uint64_t failed_receives = 0;   // streams from the peer that ended other than by its will: damage, silence, a reset
   double round_trip_seconds = 0;  // of the last ping on the stream; 0: none yet
+  RoundTrips round_trips;
 };
 
 class Transport {

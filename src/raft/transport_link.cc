@@ -49,6 +49,7 @@ bool PeerLink::push(Message&& message) {
     return true;
   }
   queued_bytes_ += bytes;
+  if (std::holds_alternative<AppendRequest>(message.body)) ++sent_appends_;
   waiting_.push_back(std::move(message));
   return waiting_.size() == 1;
 }
@@ -73,7 +74,11 @@ PeerStats PeerLink::stats() const {
   stats.dropped_messages = dropped_.load(std::memory_order_relaxed);
   stats.lost_streams = lost_streams_.load(std::memory_order_relaxed);
   stats.failed_receives = failed_receives_.load(std::memory_order_relaxed);
+  stats.received_appends = received_appends_.load(std::memory_order_relaxed);
   stats.round_trip_seconds = round_trip_seconds_.load(std::memory_order_relaxed);
+  const std::lock_guard lock(mutex_);
+  stats.sent_appends = sent_appends_;
+  stats.round_trips = measured_;
   return stats;
 }
 
@@ -403,6 +408,14 @@ void PeerLink::read_pongs() {
 
 // A member that is known by its hello alone gets no series: they live for ever, and anybody can say hello.
 void PeerLink::observe_round_trip(double seconds) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (measured_.count++ == 0) measured_.shortest_seconds = seconds;
+    measured_.sum_seconds += seconds;
+    measured_.sum_of_squares += seconds * seconds;
+    measured_.shortest_seconds = std::min(measured_.shortest_seconds, seconds);
+    measured_.longest_seconds = std::max(measured_.longest_seconds, seconds);
+  }
   if (learned) return;
   if (round_trips_ == nullptr) {
     round_trips_ = &Metrics::global().histogram("etcd_network_peer_round_trip_time_seconds",

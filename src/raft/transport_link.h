@@ -49,7 +49,10 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   bool push(Message&& message);
   enum class Queued : uint8_t { kRefused, kYes, kFlush };
   Queued push_payload(std::string&& payload);
-  void add_received(uint64_t bytes) { received_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  void add_received(uint64_t bytes, uint64_t appends) {
+    received_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    received_appends_.fetch_add(appends, std::memory_order_relaxed);
+  }
   void add_failed_receive() { failed_receives_.fetch_add(1, std::memory_order_relaxed); }
   PeerStats stats() const;
   NodeId id() const { return id_; }
@@ -128,10 +131,13 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   bool told_ = false;            // on_unreachable was called for the present trouble
   bool lost_since_told_ = false;
   bool tell_ = false;  // flush() shall call it
+  uint64_t sent_appends_ = 0;
+  RoundTrips measured_;
 
   std::atomic<bool> connected_{false};
   std::atomic<uint64_t> sent_bytes_{0};
   std::atomic<uint64_t> received_bytes_{0};
+  std::atomic<uint64_t> received_appends_{0};
   std::atomic<uint64_t> dropped_{0};
   std::atomic<uint64_t> lost_streams_{0};
   std::atomic<uint64_t> failed_receives_{0};

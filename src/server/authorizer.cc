@@ -16,7 +16,7 @@ std::string_view bare(std::string_view token) {
 }  // namespace
 
 Result<std::unique_ptr<Authorizer>> Authorizer::make(const TokenOptions& options, const store::Store& store,
-                                                     const Clock& clock, Confirm confirm) {
+                                                     const Clock& clock, Confirm confirm, BasicLogins::Prove prove) {
   std::unique_ptr<Jwt> jwt;
   const std::string_view kind = options.kind;
   if (kind.starts_with("jwt,")) {
@@ -29,19 +29,23 @@ Result<std::unique_ptr<Authorizer>> Authorizer::make(const TokenOptions& options
                   "[,ttl=5m], not \"" +
                       options.kind + "\"");
   }
-  return std::unique_ptr<Authorizer>(new Authorizer(options, std::move(jwt), store, clock, std::move(confirm)));
+  return std::unique_ptr<Authorizer>(
+      new Authorizer(options, std::move(jwt), store, clock, std::move(confirm), std::move(prove)));
 }
 
 Authorizer::Authorizer(const TokenOptions& options, std::unique_ptr<Jwt> jwt, const store::Store& store,
-                       const Clock& clock, Confirm confirm)
+                       const Clock& clock, Confirm confirm, BasicLogins::Prove prove)
     : store_(store),
       clock_(clock),
       confirm_(std::move(confirm)),
       jwt_(std::move(jwt)),
-      simple_(options.simple_ttl_ms) {}
+      simple_(options.simple_ttl_ms),
+      logins_(std::move(prove)) {}
 
 void Authorizer::admit(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted) {
   if (right == Right::kOpen) return admitted(Status());
+  if (call->token.empty() && !call->basic.empty())
+    return admit_by_password(std::move(call), right, std::move(admitted));
   if (!is_ahead(*call)) {
     // In a step of its own: `admitted` may let the call go.
     Status judged = judge(*call, right);
@@ -52,6 +56,22 @@ void Authorizer::admit(CallPtr call, Right right, absl::AnyInvocable<void(Status
   auto shared = std::make_shared<absl::AnyInvocable<void(Status)>>(std::move(admitted));
   confirm_([this, call = std::move(call), right, shared](const Status& confirmed) {
     (*shared)(confirmed.ok() ? judge(*call, right) : confirmed);
+  });
+}
+
+void Authorizer::admit_by_password(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted) {
+  CallContext& context = *call;
+  if (auto known = logins_.find(context.basic); known && store_.auth()->permit_user(*known).ok()) {
+    context.identity = *std::move(known);
+    Status judged = judge(context, right);
+    return admitted(std::move(judged));
+  }
+  logins_.prove(context, [this, call = std::move(call), right,
+                          admitted = std::move(admitted)](Result<store::Identity> proved) mutable {
+    if (!closed()) return admitted(Status());
+    if (!proved.ok()) return admitted(proved.status());
+    call->identity = *std::move(proved);
+    admitted(judge(*call, right));
   });
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "server/basic_logins.h"
 #include "server/gate.h"
 #include "server/jwt.h"
 #include "server/simple_tokens.h"
@@ -29,13 +30,14 @@ class Authorizer final : public Gate {
 
   // InvalidArgument for options that make no sense, with a text for people. `store` and `clock` must outlive it.
   static Result<std::unique_ptr<Authorizer>> make(const TokenOptions& options, const store::Store& store,
-                                                  const Clock& clock, Confirm confirm);
+                                                  const Clock& clock, Confirm confirm, BasicLogins::Prove prove);
 
   bool closed() const override { return store_.auth_enabled(); }
   void admit(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted) override;
 
-  // Who makes the call. Whom the gate has noted, if it has; else by the token; else by the client certificate, whose
-  // bearer is who they are at this moment; else nobody. "etcdserver: invalid auth token" for a token that is none.
+  // Who makes the call. Whom the gate has noted, if it has (a password shows to the gate alone); else by the token;
+  // else by the client certificate, whose bearer is who they are at this moment; else nobody. "etcdserver: invalid auth
+  // token" for a token that is none.
   Result<store::Identity> who(const CallContext& call) const;
 
   // Null with "simple".
@@ -45,8 +47,9 @@ class Authorizer final : public Gate {
 
  private:
   Authorizer(const TokenOptions& options, std::unique_ptr<Jwt> jwt, const store::Store& store, const Clock& clock,
-             Confirm confirm);
+             Confirm confirm, BasicLogins::Prove prove);
 
+  void admit_by_password(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted);
   Status judge(CallContext& call, Right right) const;
   // A token that another member issued, in a log entry that this one has not applied yet.
   bool is_ahead(const CallContext& call) const;
@@ -56,6 +59,7 @@ class Authorizer final : public Gate {
   const Confirm confirm_;
   const std::unique_ptr<Jwt> jwt_;
   mutable SimpleTokens simple_;
+  BasicLogins logins_;
 };
 
 }  // namespace kv::server

@@ -36,6 +36,7 @@ class CallContext {
   int64_t deadline_ms = kNoDeadline;  // on Clock::monotonic_ms
   std::string peer;                   // "192.0.2.1:51234"
   std::string token;                  // the auth token as it came; empty: none
+  std::string basic;                  // "user:password" of HTTP Basic; empty: none. Counts when there is no token
   std::string certificate_user;       // CN of a verified client certificate; empty: none
   // Who that turned out to be: set by the gate (server/gate.h) before the call is worked on, and by nobody else.
   store::Identity identity;

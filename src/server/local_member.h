@@ -65,7 +65,7 @@ class LocalMember final : public Member, public MembershipObserver {
   void txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) override;
   void compact(CallPtr call, std::unique_ptr<CompactionRequest> request, Done<CompactionResponse> done) override;
   void node(CallPtr call, std::unique_ptr<kvdpb::NodeRequest> request, Done<kvdpb::NodeResponse> done) override;
-  std::string node_action(int64_t revision) const override { return store_->node_action(revision); }
+  store::NodeAction node_action(int64_t revision) const override { return store_->node_action(revision); }
 
   // ---- leases ----
 
@@ -141,6 +141,10 @@ class LocalMember final : public Member, public MembershipObserver {
   std::string cluster_version() const override { return store_->record(kClusterVersionRecord).value_or("not_decided"); }
 
   void check_health(bool serializable, std::function<void(Status)> done) override;
+
+  bool was_removed(uint64_t id) const override { return removed_members(*store_).contains(id); }
+  MemberStats stats() const override;
+  const store::NodeCounts& node_counts() const override { return store_->node_counts(); }
 
   std::vector<etcdserverpb::AlarmMember> alarms() const override { return alarms_.list(); }
   std::vector<uint16_t> peer_ports() const override { return transport_->bound_ports(); }
@@ -305,8 +309,12 @@ class LocalMember final : public Member, public MembershipObserver {
   }
 
   Status check_password(const std::string& password) const;
+  // Whether the password is the user's, and the user at this moment. AuthFailed if not, or what kept it from being
+  // known.
+  using Proved = BasicLogins::Proved;
+  void prove(CallPtr call, std::string user, Secret password, Proved done);
   struct Login;
-  void log_in(std::shared_ptr<Login> login);
+  void compare(std::shared_ptr<Login> login);
   void issue_token(const CallContext& call, const store::Identity& identity, Done<AuthenticateResponse> done);
   // Answers by `answer`, from users and roles at least as new as all that was committed before the call.
   template <typename Response, typename Answer>
@@ -342,6 +350,7 @@ class LocalMember final : public Member, public MembershipObserver {
   Leaderless leaderless_;
   Defragmenter defragmenter_;
   Backups backups_;
+  StatsKeeper stats_;
   LoginLimit login_limit_;
   Passwords passwords_;
   Alarms alarms_;

@@ -56,6 +56,7 @@ LocalMember::LocalMember(const MemberOptions& options, std::function<void(Status
       defragmenter_([this](std::atomic<bool>& cancel) { return defragment_state(cancel); }),
       backups_({.directory = options.data_dir + "/backup", .storage_version = std::string(kClusterVersion)},
                [this](const std::string& path) { return checkpoint_for_backup(*store_, path, cluster_id_, id_); }),
+      stats_(Clock::system().wall_ms(), now_ms()),
       passwords_(options.bcrypt_cost),
       space_({.quota_bytes = options.quota_bytes, .min_free_bytes = options.min_free_bytes}, space_ports()),
       slow_calls_(options.slow_call_ms),
@@ -86,11 +87,15 @@ Status LocalMember::open() {
   store_ = std::move(*store);
   auto configuration = prepare_state(*store_, *log_, *bootstrap);
   if (!configuration.ok()) return configuration.status();
-  auto authorizer = Authorizer::make({options_.auth_token, options_.auth_token_ttl_ms}, *store_, Clock::system(),
-                                     [this](const std::function<void(const Status&)>& ready) {
-                                       Engine::ReadReady confirmed = [ready](const Status& s) { ready(s); };
-                                       if (const Status s = engine_->read(confirmed); !s.ok()) ready(s);
-                                     });
+  auto authorizer = Authorizer::make(
+      {options_.auth_token, options_.auth_token_ttl_ms}, *store_, Clock::system(),
+      [this](const std::function<void(const Status&)>& ready) {
+        Engine::ReadReady confirmed = [ready](const Status& s) { ready(s); };
+        if (const Status s = engine_->read(confirmed); !s.ok()) ready(s);
+      },
+      [this](CallPtr call, std::string user, Secret password, Proved done) {
+        prove(std::move(call), std::move(user), std::move(password), std::move(done));
+      });
   if (!authorizer.ok()) return authorizer.status();
   authorizer_ = *std::move(authorizer);
 
@@ -282,6 +287,7 @@ void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
   leases_.soft_state_changed(soft, term);
   changes_.soft_state_changed(soft, term);
   peer_calls_.leader_is(soft.leader);
+  stats_.leader_is(soft.leader.value(), Clock::system().wall_ms(), now_ms());
   leaderless_.leader_known(static_cast<bool>(soft.leader), now_ms());
   if (soft.leader) {
     // A change of role under the same leader is none.
@@ -320,6 +326,7 @@ void LocalMember::work() {
     leaderless_.expire(now_ms());
     if (snapshot_sender_->needed_after()) snapshot_sender_->expire();
     look_after_space();
+    stats_.sample(transport_->stats(), now_ms());
     peer_table_.expire(now_ms());
     stop_if_removed();
     if (jobs.empty() && leader() != 0) introduce_until_known();

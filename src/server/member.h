@@ -16,8 +16,11 @@
 #include "kvdpb/command.pb.h"
 #include "server/call.h"
 #include "server/gate.h"
+#include "server/member_stats.h"
 #include "server/options.h"
 #include "server/watch_stream.h"
+#include "store/node_actions.h"
+#include "store/node_counts.h"
 
 namespace kv::server {
 
@@ -54,7 +57,7 @@ class Member {
   // A call of /v2/keys. What etcd 2 answers by an error code is Ok here, and said in the response.
   virtual Call<kvdpb::NodeRequest, kvdpb::NodeResponse> node = 0;
   // As Store::node_action().
-  virtual std::string node_action(int64_t revision) const = 0;
+  virtual store::NodeAction node_action(int64_t revision) const = 0;
 
   virtual Call<etcdserverpb::LeaseGrantRequest, etcdserverpb::LeaseGrantResponse> lease_grant = 0;
   virtual Call<etcdserverpb::LeaseRevokeRequest, etcdserverpb::LeaseRevokeResponse> lease_revoke = 0;
@@ -121,6 +124,10 @@ class Member {
   // The cluster's alarms as this member knows them.
   virtual std::vector<etcdserverpb::AlarmMember> alarms() const = 0;
   virtual std::vector<uint16_t> peer_ports() const = 0;
+  // It was a member of this cluster once, and can be none again.
+  virtual bool was_removed(uint64_t id) const = 0;
+  virtual MemberStats stats() const = 0;
+  virtual const store::NodeCounts& node_counts() const = 0;
 };
 
 }  // namespace kv::server

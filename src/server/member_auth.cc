@@ -34,25 +34,31 @@ struct LocalMember::Login {
   CallPtr call;
   std::string user;
   Secret password;
-  Done<AuthenticateResponse> done;
+  Proved done;
 };
 
 void LocalMember::authenticate(CallPtr call, std::unique_ptr<AuthenticateRequest> request,
                                Done<AuthenticateResponse> done) {
+  Secret password(request->mutable_password());
+  prove(call, std::move(*request->mutable_name()), std::move(password),
+        [this, call, done = std::move(done)](const Result<store::Identity>& proved) mutable {
+          proved.ok() ? issue_token(*call, *proved, std::move(done)) : done(proved.status(), {});
+        });
+}
+
+void LocalMember::prove(CallPtr call, std::string user, Secret password, Proved done) {
   CallContext& context = *call;
-  auto login = std::make_shared<Login>(Login{std::move(call), std::move(*request->mutable_name()),
-                                             Secret(request->mutable_password()), std::move(done)});
+  auto login = std::make_shared<Login>(Login{std::move(call), std::move(user), std::move(password), std::move(done)});
   read_then_post(context, [this, login = std::move(login)](const Status& ready) mutable {
-    if (!ready.ok()) return login->done(ready, {});
-    log_in(std::move(login));
+    ready.ok() ? compare(std::move(login)) : login->done(ready);
   });
 }
 
-void LocalMember::log_in(std::shared_ptr<Login> login) {
+void LocalMember::compare(std::shared_ptr<Login> login) {
   const auto state = store_->auth();
-  if (!state->enabled()) return login->done(store::auth_not_enabled_error(), {});
+  if (!state->enabled()) return login->done(store::auth_not_enabled_error());
   if (Status wait = login_limit_.may_try(login->user, login->call->peer, now_ms()); !wait.ok())
-    return login->done(std::move(wait), {});
+    return login->done(std::move(wait));
   // A user who is not there, or comes by certificate only, is refused as one with another password is, and no faster.
   const store::AuthUser* user = state->user(login->user);
   std::string hash = user != nullptr && !user->no_password ? user->password_hash : std::string();
@@ -60,15 +66,15 @@ void LocalMember::log_in(std::shared_ptr<Login> login) {
   passwords_.compare(
       std::move(l.password), std::move(hash), [call = l.call] { return !call->cancelled(); },
       [this, login = std::move(login), revision = state->revision()](Result<bool> fits) {
-        if (!fits.ok()) return login->done(fits.status(), {});
+        if (!fits.ok()) return login->done(fits.status());
         const CallContext& from = *login->call;
         if (!*fits) {
           login_limit_.failed(login->user, from.peer, now_ms());
           log_warning("a wrong user or password was refused", {{"user", login->user}, {"peer", from.peer}});
-          return login->done(store::auth_failed_error(), {});
+          return login->done(store::auth_failed_error());
         }
         login_limit_.succeeded(login->user, from.peer);
-        issue_token(from, {login->user, revision}, std::move(login->done));
+        login->done(store::Identity{login->user, revision});
       });
 }
 

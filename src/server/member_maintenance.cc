@@ -29,6 +29,13 @@ void LocalMember::move_leader(CallPtr, std::unique_ptr<MoveLeaderRequest> reques
   engine_->run([target](raft::Core& core) { core.transfer_leadership(raft::NodeId(target)); });
 }
 
+MemberStats LocalMember::stats() const {
+  MemberStats stats = stats_.read(transport_->stats(), now_ms());
+  stats.name = options_.name;
+  stats.leads = engine_->soft_state().role == raft::Role::kLeader;
+  return stats;
+}
+
 void LocalMember::check_health(bool serializable, std::function<void(Status)> done) {
   if (serializable) {
     RangeRequest request;

@@ -399,11 +399,21 @@ Status Batch::lease_revoke(const etcdserverpb::LeaseRevokeRequest& request,
                            etcdserverpb::LeaseRevokeResponse* response) {
   response->Clear();
   if (!lease_exists(request.id())) return lease_not_found_error();
+  const auto node = nodes_.node_of(request.id());
+  if (!node.ok()) return node.status();
   Status deleted = delete_keys_of(request.id());
-  if (deleted.ok()) deleted = delete_node_of(request.id());
+  if (deleted.ok() && *node) deleted = delete_node_of(request.id(), (*node)->path());
   const int64_t before = revision_;
   KV_RETURN_IF_ERROR(finish(std::move(deleted)));
-  if (revision_ != before) context_.node_actions->add(revision_, "expire");
+  if (revision_ != before) {
+    NodeAction expire{.action = "expire"};
+    if (*node) {
+      expire.path = (*node)->path();
+      expire.prev_expires_at_ms = (*node)->expires_at_ms();
+    }
+    context_.node_actions->add(revision_, std::move(expire));
+    context_.node_counts->add_expired();
+  }
   leases_.remove(request.id());
   response->mutable_header()->set_revision(revision_);
   return {};

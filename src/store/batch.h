@@ -17,6 +17,7 @@
 #include "store/history.h"
 #include "store/leases.h"
 #include "store/node_actions.h"
+#include "store/node_counts.h"
 #include "store/node_records.h"
 #include "store/store.h"
 #include "store/store_metrics.h"
@@ -34,6 +35,7 @@ struct ApplyContext {
   LeaseTable* leases = nullptr;
   AuthTable* auth = nullptr;
   NodeActions* node_actions = nullptr;
+  NodeCounts* node_counts = nullptr;
   const std::atomic<int64_t>* compacted = nullptr;  // CommittedView::Published's
   int64_t revision = 1;
   int64_t compact_revision = -1;
@@ -201,7 +203,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   Status for_keys_of(int64_t lease, absl::FunctionRef<void(const std::string&, const Record&)> visit);
   Status delete_keys_of(int64_t lease);
   // The directory that was to end with the lease.
-  Status delete_node_of(int64_t lease);
+  Status delete_node_of(int64_t lease, const std::string& path);
   // A command ends: what it changed becomes one revision, or, after an error, nothing.
   Status finish(Status status);
 

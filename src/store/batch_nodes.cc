@@ -90,17 +90,20 @@ Status Batch::node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* respo
   BatchNodes nodes(*this);
   KV_RETURN_IF_ERROR(finish(write_node(nodes, request, response)));
   response->mutable_header()->set_revision(revision_);
+  context_.node_counts->add(operation_of(request), response->error_code() == 0);
   // Before anybody sees the revision.
-  if (response->error_code() == 0)
-    context_.node_actions->add(revision_, request.refresh() ? kRefreshAction : response->action());
+  if (response->error_code() == 0) {
+    const bool removes = request.method() == kvdpb::NodeRequest::DELETE;
+    context_.node_actions->add(revision_, {.action = request.refresh() ? kRefreshAction : response->action(),
+                                           .path = response->node().key(),
+                                           .makes_directory = !removes && response->node().dir(),
+                                           .expires_at_ms = request.expires_at_ms(),
+                                           .prev_expires_at_ms = response->prev_node().expires_at_ms()});
+  }
   return {};
 }
 
-Status Batch::delete_node_of(int64_t lease) {
-  const auto node = nodes_.node_of(lease);
-  if (!node.ok()) return node.status();
-  if (!*node) return {};
-  const std::string path = (*node)->path();
+Status Batch::delete_node_of(int64_t lease, const std::string& path) {
   nodes_.remove_lease(lease);
   const auto directory = nodes_.directory(path);
   if (!directory.ok()) return directory.status();

@@ -197,11 +197,14 @@ class RocksStore final : public Store, public Batch::Listener {
     CommittedView view = now->view(true);
     CommittedNodes nodes(*now->database, view);
     KV_RETURN_IF_ERROR(read_node(nodes, request, response));
+    node_counts_.add(NodeOperation::kGet, response->error_code() == 0);
     response->mutable_header()->set_revision(view.current());
     return {};
   }
 
-  std::string node_action(int64_t revision) const override { return node_actions_.at(revision); }
+  NodeAction node_action(int64_t revision) const override { return node_actions_.at(revision); }
+
+  const NodeCounts& node_counts() const override { return node_counts_; }
 
   Result<HashResult> hash_kv(int64_t revision, const HashPace& pace) const override {
     const auto now = current_.get();
@@ -305,6 +308,7 @@ class RocksStore final : public Store, public Batch::Listener {
     applying_ = generation.get();
     applying_->context.auth = &auth_;
     applying_->context.node_actions = &node_actions_;
+    applying_->context.node_counts = &node_counts_;
     const StateInfo& info = applying_->info;
     // Rights go before data here as well (Batch::commit).
     auth_.publish(std::move(generation->auth));
@@ -319,6 +323,7 @@ class RocksStore final : public Store, public Batch::Listener {
   CurrentGeneration current_;
   AuthTable auth_;
   NodeActions node_actions_;
+  mutable NodeCounts node_counts_;
   Generation* applying_ = nullptr;  // current_'s, for the thread that applies: it alone replaces it
   const ChangeSource changes_;
   CommitListener* listener_ = nullptr;

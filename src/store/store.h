@@ -23,6 +23,8 @@
 #include "etcdserverpb/rpc.pb.h"
 #include "kvdpb/command.pb.h"
 #include "store/auth_state.h"
+#include "store/node_actions.h"
+#include "store/node_counts.h"
 
 namespace kv::store {
 
@@ -214,8 +216,10 @@ class Store {
   // A GET of /v2/keys at the present state.
   virtual Status node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* response) const = 0;
 
-  // Which v2 call made the revision ("create", "expire"; kRefreshAction), for the newest of them; else empty.
-  virtual std::string node_action(int64_t revision) const = 0;
+  // Which v2 call made the revision ("create", "expire"; kRefreshAction), for the newest of them.
+  virtual NodeAction node_action(int64_t revision) const = 0;
+
+  virtual const NodeCounts& node_counts() const = 0;
 
   // A hash over everything that a reader could see at revisions (compact_revision, revision] (0: the current one): the
   // same on every member that is at that revision, however far each one's background compaction is.

@@ -46,9 +46,7 @@ class RestTest : public testing::Test {
     member_ = *std::move(member);
     routes_ = api::rest_routes(*member_);
     api::add_cluster(*table_, *member_);
-    for (auto& route : api::rest_cluster_routes(*table_, member_->cluster_id(), [this] { return member_->leader(); })) {
-      routes_.push_back(std::move(route));
-    }
+    for (auto& route : api::rest_cluster_routes(*table_, *member_)) routes_.push_back(std::move(route));
     // Until there is a leader.
     const auto until = std::chrono::steady_clock::now() + 60s;
     while (ask("GET", "/?quorum=true").status != 200 && std::chrono::steady_clock::now() < until) {

@@ -148,11 +148,31 @@ TEST(Transport, Messages_to_unknown_peers_are_dropped) {
   EXPECT_TRUE(a->stats().empty());
 }
 
+TEST(Transport, Appends_are_counted_on_both_sides) {
+  Member a(1), b(2);
+  a.knows(b);
+  b.knows(a);
+  ASSERT_TRUE(a.wait_connected(b.id()));
+  a->send({append_of(a.id(), b.id(), Index(0), 100), heartbeat(a.id(), b.id(), 9),
+           append_of(a.id(), b.id(), Index(1), 100)});
+  ASSERT_TRUE(b.wait_received(3));
+  EXPECT_EQ(a.stats_of(b.id()).sent_appends, 2u);
+  EXPECT_EQ(b.stats_of(a.id()).received_appends, 2u);
+  EXPECT_EQ(a.stats_of(b.id()).received_appends, 0u);
+}
+
 TEST(Transport, Pings_measure_the_round_trip) {
   Member a(1), b(2);
   a.knows(b);
   ASSERT_TRUE(eventually([&] { return a.stats_of(b.id()).round_trip_seconds > 0; }));
   EXPECT_LT(a.stats_of(b.id()).round_trip_seconds, 5.0);
+  ASSERT_TRUE(eventually([&] { return a.stats_of(b.id()).round_trips.count >= 2; }));
+  const RoundTrips trips = a.stats_of(b.id()).round_trips;
+  const double average = trips.sum_seconds / static_cast<double>(trips.count);
+  EXPECT_GT(trips.shortest_seconds, 0);
+  EXPECT_LE(trips.shortest_seconds, average);
+  EXPECT_LE(average, trips.longest_seconds);
+  EXPECT_LE(trips.sum_of_squares, trips.sum_seconds * trips.longest_seconds * 1.000001);
 }
 
 TEST(Transport, A_healthy_stream_without_messages_outlives_the_idle_timeout) {

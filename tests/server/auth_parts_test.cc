@@ -8,10 +8,12 @@
 #include <thread>
 
 #include "fixture.h"
+#include "server/basic_logins.h"
 #include "server/jwt.h"
 #include "server/login_limit.h"
 #include "server/passwords.h"
 #include "server/simple_tokens.h"
+#include "store/auth_errors.h"
 
 namespace kv::server {
 namespace {
@@ -48,6 +50,86 @@ TEST(SimpleTokens, The_token_that_was_used_least_lately_goes_when_there_are_too_
   EXPECT_EQ(tokens.size(), 3u);
   EXPECT_FALSE(tokens.find("two", now));
   EXPECT_TRUE(tokens.find("one", now));
+}
+
+// ---- HTTP Basic ----
+
+class BasicLoginsTest : public testing::Test {
+ protected:
+  struct Asked {
+    std::string peer, user, password;
+    BasicLogins::Proved done;
+  };
+  // What is said of the credentials, once it is.
+  std::shared_ptr<std::optional<Result<store::Identity>>> prove(const std::string& credentials,
+                                                                const std::string& peer = "10.0.0.1:5000") {
+    OwnCall call;
+    call.basic = credentials;
+    call.peer = peer;
+    auto said = std::make_shared<std::optional<Result<store::Identity>>>();
+    logins_.prove(call, [said](Result<store::Identity> proved) { said->emplace(std::move(proved)); });
+    return said;
+  }
+  void answer(size_t which, const Result<store::Identity>& proved) { asked_.at(which).done(proved); }
+
+  std::vector<Asked> asked_;
+  BasicLogins logins_{[this](const CallPtr& call, std::string user, Secret password, BasicLogins::Proved done) {
+                        asked_.push_back({call->peer, std::move(user), password.bytes(), std::move(done)});
+                      },
+                      2};
+};
+
+TEST_F(BasicLoginsTest, A_password_that_was_right_is_not_compared_again) {
+  EXPECT_FALSE(logins_.find("alice:a:b"));
+  const auto said = prove("alice:a:b");
+  ASSERT_EQ(asked_.size(), 1u);
+  EXPECT_EQ(asked_[0].user, "alice");
+  EXPECT_EQ(asked_[0].password, "a:b");
+  EXPECT_FALSE(*said);
+  answer(0, store::Identity{"alice", 3});
+  ASSERT_TRUE(*said && (*said)->ok());
+  EXPECT_EQ(logins_.find("alice:a:b"), (store::Identity{"alice", 3}));
+  EXPECT_FALSE(logins_.find("alice:a:c"));
+  EXPECT_FALSE(logins_.find("alice:a"));
+  EXPECT_FALSE(logins_.find(""));
+  // Proved again, after a change of the user's: what is newer counts.
+  const auto again = prove("alice:a:b");
+  answer(1, store::Identity{"alice", 8});
+  EXPECT_EQ(logins_.find("alice:a:b")->revision, 8u);
+}
+
+TEST_F(BasicLoginsTest, Those_who_bring_the_same_wait_for_one_comparison) {
+  const auto one = prove("alice:x"), two = prove("alice:x", "10.0.0.1:5001");
+  const auto elsewhere = prove("alice:x", "10.0.0.2:5000"), other = prove("alice:y");
+  ASSERT_EQ(asked_.size(), 3u);
+  answer(0, store::Identity{"alice", 3});
+  EXPECT_TRUE(*one && (*one)->ok());
+  EXPECT_TRUE(*two && (*two)->ok());
+  EXPECT_FALSE(*elsewhere);
+  EXPECT_FALSE(*other);
+  answer(1, Status(Code::kUnavailable, "no leader"));
+  EXPECT_EQ((*elsewhere)->status().text(), "no leader");
+}
+
+TEST_F(BasicLoginsTest, A_wrong_password_is_not_remembered_and_authenticates_nobody) {
+  const auto said = prove("alice:x");
+  answer(0, store::auth_failed_error());
+  EXPECT_EQ((*said)->status(), Status(Code::kUnauthenticated, store::auth_failed_error().text()));
+  EXPECT_FALSE(logins_.find("alice:x"));
+  prove("alice:x");
+  EXPECT_EQ(asked_.size(), 2u);
+}
+
+TEST_F(BasicLoginsTest, The_login_that_was_used_least_lately_goes_when_there_are_too_many) {
+  for (const std::string user : {"one", "two"}) {
+    prove(user + ":x");
+    answer(asked_.size() - 1, store::Identity{user, 1});
+  }
+  EXPECT_TRUE(logins_.find("one:x"));
+  prove("three:x");
+  answer(2, store::Identity{"three", 1});
+  EXPECT_TRUE(logins_.find("one:x"));
+  EXPECT_FALSE(logins_.find("two:x"));
 }
 
 // ---- passwords ----

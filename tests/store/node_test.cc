@@ -125,7 +125,7 @@ TEST_F(NodeTest, A_directory_ends_with_its_lease_and_all_below_in_one_revision) 
   const int64_t before = store_->revision().value();
   EXPECT_TRUE(revoke(7).ok());
   EXPECT_EQ(store_->revision().value(), before + 1);
-  EXPECT_EQ(store_->node_action(before + 1), "expire");
+  EXPECT_EQ(store_->node_action(before + 1).action, "expire");
   EXPECT_EQ(tree(), "/d2=4");
   EXPECT_EQ(store_.list("/", "0"), "/d2=4");
   store_.reopen();

@@ -10,18 +10,9 @@
 namespace kv::api {
 namespace {
 
-class StreamContext final : public CallContext {
- public:
-  explicit StreamContext(std::shared_ptr<HttpExchange> exchange) : exchange_(std::move(exchange)) {}
-  void post(absl::AnyInvocable<void()> work) override { exchange_->post(std::move(work)); }
-
- private:
-  const std::shared_ptr<HttpExchange> exchange_;
-};
-
 class StreamCall final : public ServerStream, public std::enable_shared_from_this<StreamCall> {
  public:
-  explicit StreamCall(const HttpCall& call) : call_(call), context_(std::make_shared<StreamContext>(call.exchange)) {}
+  explicit StreamCall(const HttpCall& call) : call_(call), context_(std::make_shared<ExchangeCall>(call.exchange)) {}
 
   void open();
 

@@ -1,5 +1,7 @@
 #include "api/json/http_call.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -49,6 +51,15 @@ bool is_key(std::string_view text) {
 
 bool is_printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+}
+
+// "user:password", if that is what it says (RFC 7617).
+std::optional<std::string> basic_credentials(std::string_view authorization) {
+  constexpr std::string_view kScheme = "basic ";
+  if (authorization.size() < kScheme.size() || strncasecmp(authorization.data(), kScheme.data(), kScheme.size()) != 0)
+    return std::nullopt;
+  std::optional<std::string> text = base64_decode(authorization.substr(kScheme.size()));
+  return text && text->find(':') != std::string::npos ? text : std::nullopt;
 }
 
 std::string_view host_of(std::string_view peer) { return peer.substr(0, peer.rfind(':')); }
@@ -116,7 +127,11 @@ Status fill_context(CallContext& context, const HttpRequest& request, int64_t* t
     if (key == "hasleader") context.has_leader = value == "true";
     context.metadata.emplace_back(std::move(key), value);
   }
-  if (context.token.empty()) context.token = std::move(authorization);
+  if (context.token.empty()) {
+    // What is no Basic that can be read is a token that is none.
+    auto basic = basic_credentials(authorization);
+    basic ? context.basic = *std::move(basic) : context.token = std::move(authorization);
+  }
   if (!forwarded_host.empty()) context.metadata.emplace_back("x-forwarded-host", std::move(forwarded_host));
   context.metadata.emplace_back("x-forwarded-for", forwarded_for + std::string(host_of(request.peer)));
   return {};

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "api/method.h"
 #include "api/net/http.h"
@@ -22,12 +23,22 @@ struct HttpCall {
   size_t max_body_bytes() const { return 2 * max_request_bytes; }
 };
 
+// A call whose work is done on its exchange's thread.
+class ExchangeCall final : public CallContext {
+ public:
+  explicit ExchangeCall(std::shared_ptr<HttpExchange> exchange) : exchange_(std::move(exchange)) {}
+  void post(absl::AnyInvocable<void()> work) override { exchange_->post(std::move(work)); }
+
+ private:
+  const std::shared_ptr<HttpExchange> exchange_;
+};
+
 // Answer the exchange. The calls belong to their exchange, and end with it.
 void open_unary_call(const HttpCall& call);
 void open_stream_call(const HttpCall& call);
 
 // Fills everything but certificate_user: a client certificate names the gateway's client and never the user
-// (CVE-2018-16886). `timeout_ms` is what a Grpc-Timeout header asks for, else -1.
+// (CVE-2018-16886). Users come by token or by HTTP Basic. `timeout_ms` is what a Grpc-Timeout header asks for, else -1.
 Status fill_context(CallContext& context, const HttpRequest& request, int64_t* timeout_ms);
 
 int http_status(Code code);

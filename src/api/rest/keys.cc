@@ -1,4 +1,5 @@
 // /v2/keys, all but waiting.
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,8 +9,10 @@
 #include "api/rest/form.h"
 #include "api/rest/node_json.h"
 #include "api/rest/rest.h"
+#include "api/rest/stats.h"
 #include "api/rest/wait.h"
 #include "server/call.h"
+#include "store/auth_errors.h"
 
 namespace kv::api {
 namespace {
@@ -72,8 +75,14 @@ class KeysCall : public std::enable_shared_from_this<KeysCall> {
 };
 
 void serve(server::Member& member, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange,
-           Reply reply) {
-  const auto call = std::make_shared<OwnCall>();
+           const std::shared_ptr<std::atomic<int64_t>>& waits, Reply reply) {
+  CallPtr call;
+  if (exchange) {
+    call = std::make_shared<ExchangeCall>(exchange);
+    exchange->on_cancel = [call] { call->cancel(); };
+  } else {
+    call = std::make_shared<OwnCall>();
+  }
   int64_t timeout_ms = -1;
   NodeCall parsed;
   std::optional<NodeError> bad;
@@ -81,7 +90,8 @@ void serve(server::Member& member, const HttpRequest& http, const std::shared_pt
   if (!bad) bad = read_node_call(http, kPrefix.size(), &parsed);
   if (bad) return reply(node_error_response(*bad, member.cluster_id(), 0));
   // etcd: a read through the quorum waits for nothing.
-  if (parsed.wait && !parsed.node.quorum() && exchange) return open_wait(member, exchange, call, std::move(parsed));
+  if (parsed.wait && !parsed.node.quorum() && exchange)
+    return open_wait(member, exchange, call, std::move(parsed), waits);
   std::make_shared<KeysCall>(member, std::string(http.header("accept")), parsed.no_value_on_success, std::move(reply))
       ->run(call, std::move(parsed.node));
 }
@@ -91,21 +101,27 @@ void serve(server::Member& member, const HttpRequest& http, const std::shared_pt
 HttpResponse node_failure(const Status& status, uint64_t cluster_id) {
   const std::string& text = status.text();
   if (status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated ||
-      text == "etcdserver: user name is empty") {
-    return node_error_response({110, text}, cluster_id, 0);
+      status == store::user_empty_error() || status == store::old_auth_revision_error()) {
+    HttpResponse response = node_error_response({110, text}, cluster_id, 0);
+    // A browser asks for the password then.
+    if (status.code() != Code::kPermissionDenied)
+      response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"kvd\"");
+    return response;
   }
   const bool election = text == "etcdserver: no leader" || text == "etcdserver: leader changed";
   HttpResponse response = node_error_response({election ? 301 : 300, text}, cluster_id, 0);
   if (text == "etcdserver: request is too large") response.status = 413;
+  if (text == "etcdserver: too many requests") response.status = 429;
   return response;
 }
 
 std::vector<Route> rest_routes(server::Member& member) {
+  const auto waits = std::make_shared<std::atomic<int64_t>>(0);
   const HttpHandler handler = [&member](const std::shared_ptr<HttpRequest>& request, Reply reply) {
-    serve(member, *request, nullptr, std::move(reply));
+    serve(member, *request, nullptr, nullptr, std::move(reply));
   };
-  const HttpStreamHandler reader = [&member](const std::shared_ptr<HttpExchange>& exchange) {
-    serve(member, exchange->request(), exchange,
+  const HttpStreamHandler reader = [&member, waits](const std::shared_ptr<HttpExchange>& exchange) {
+    serve(member, exchange->request(), exchange, waits,
           [exchange](HttpResponse response) { exchange->respond(std::move(response)); });
   };
   const HttpHandler not_allowed = [](const std::shared_ptr<HttpRequest>& request, Reply reply) {
@@ -116,7 +132,7 @@ std::vector<Route> rest_routes(server::Member& member) {
     response.headers.emplace_back("Allow", "HEAD,GET,PUT,POST,DELETE");
     reply(std::move(response));
   };
-  std::vector<Route> routes;
+  std::vector<Route> routes = stats_routes(member, waits);
   for (const std::string& path : {std::string(kPrefix), std::string(kPrefix) + "/*"}) {
     routes.push_back({.method = "GET", .path = path, .handler = handler, .stream = reader});
     for (const char* method : {"PUT", "POST", "DELETE"})

@@ -8,11 +8,9 @@
 #include "base/log.h"
 
 namespace kv::api {
-namespace {
 
 using kvdpb::Node;
 
-// 2026-01-02T03:04:05.678Z
 std::string utc_time(int64_t unix_ms) {
   const time_t seconds = unix_ms / 1000;
   std::tm utc{};
@@ -24,7 +22,15 @@ std::string utc_time(int64_t unix_ms) {
   return std::string(text, size) + fraction;
 }
 
-}  // namespace
+HttpResponse message_response(int status, std::string_view text) {
+  HttpResponse response;
+  response.status = status;
+  response.content_type = "application/json";
+  response.body = "{\"message\":";
+  append_json_string(text, response.body);
+  response.body += '}';
+  return response;
+}
 
 std::string_view node_error_text(int code) {
   switch (code) {

@@ -19,6 +19,11 @@ void append_node(const kvdpb::Node& node, std::string& out);
 // {"action":...,"node":...,"prevNode":...} and a line's end.
 std::string node_answer(const kvdpb::NodeResponse& response, bool without_nodes = false);
 
+// {"message":...}, which is how errors are told beside /v2/keys.
+HttpResponse message_response(int status, std::string_view text);
+// 2026-01-02T03:04:05.678Z
+std::string utc_time(int64_t unix_ms);
+
 HttpResponse node_error_response(const NodeError& error, uint64_t cluster_id, int64_t index);
 // X-Etcd-Cluster-Id and X-Etcd-Index.
 void add_node_headers(HttpResponse* response, uint64_t cluster_id, int64_t index);

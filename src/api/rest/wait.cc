@@ -29,10 +29,23 @@ void set_node(const mvccpb::KeyValue& kv, kvdpb::Node* node) {
   node->set_modified_index(kv.mod_revision());
 }
 
+// As it was when the event happened.
+void set_expiry(int64_t expires_at_ms, int64_t now_ms, kvdpb::Node* node) {
+  if (expires_at_ms == 0) return;
+  node->set_expires_at_ms(expires_at_ms);
+  node->set_ttl_s(std::max<int64_t>((expires_at_ms - now_ms + 999) / 1000, 0));
+}
+
 class Wait : public std::enable_shared_from_this<Wait> {
  public:
-  Wait(server::Member& member, std::shared_ptr<HttpExchange> exchange, CallPtr call, NodeCall request)
-      : member_(member), exchange_(std::move(exchange)), call_(std::move(call)), request_(std::move(request)) {
+  Wait(server::Member& member, std::shared_ptr<HttpExchange> exchange, CallPtr call, NodeCall request,
+       std::shared_ptr<std::atomic<int64_t>> waits)
+      : member_(member),
+        exchange_(std::move(exchange)),
+        call_(std::move(call)),
+        request_(std::move(request)),
+        waits_(std::move(waits)) {
+    waits_->fetch_add(1);
     events_ = exchange_->request().header("accept").starts_with("text/event-stream");
     if (!events_) return;
     // A browser that reconnects says which event it had last.
@@ -43,6 +56,8 @@ class Wait : public std::enable_shared_from_this<Wait> {
       request_.wait_index = index + 1;
     request_.stream = true;
   }
+
+  ~Wait() { waits_->fetch_sub(1); }
 
   void open() {
     exchange_->on_cancel = [self = shared_from_this()] { self->over(); };
@@ -116,8 +131,8 @@ class Wait : public std::enable_shared_from_this<Wait> {
     if (!status.ok() || response == nullptr || response->canceled()) return exchange_->break_off();
     for (const mvccpb::Event& event : response->events()) {
       if (!concerns(event.kv().key())) continue;
-      const std::string action = member_.node_action(event.kv().mod_revision());
-      if (action == store::kRefreshAction) continue;
+      const store::NodeAction action = member_.node_action(event.kv().mod_revision());
+      if (action.action == store::kRefreshAction) continue;
       if (!exchange_->write(text_of(event, action))) return;
       if (!request_.stream) return exchange_->finish();
     }
@@ -136,17 +151,26 @@ class Wait : public std::enable_shared_from_this<Wait> {
     return true;
   }
 
-  std::string text_of(const mvccpb::Event& event, const std::string& action) const {
+  std::string text_of(const mvccpb::Event& event, const store::NodeAction& action) const {
     kvdpb::NodeResponse response;
     const bool deleted = event.type() == mvccpb::Event::DELETE;
-    response.set_action(!action.empty() ? action : deleted ? "delete" : "set");
+    response.set_action(!action.action.empty() ? action.action : deleted ? "delete" : "set");
     set_node(event.kv(), response.mutable_node());
     if (deleted) {
       response.mutable_node()->clear_value();
-      response.mutable_node()->set_created_index(event.prev_kv().create_revision());
+      // A file that a directory has taken the place of.
+      const bool replaced = event.kv().key() == action.path && action.makes_directory;
+      response.mutable_node()->set_dir(replaced);
+      response.mutable_node()->set_created_index(replaced ? event.kv().mod_revision()
+                                                          : event.prev_kv().create_revision());
     }
     if (event.has_prev_kv() && event.prev_kv().mod_revision() != 0)
       set_node(event.prev_kv(), response.mutable_prev_node());
+    if (event.kv().key() == action.path) {
+      set_expiry(action.expires_at_ms, action.done_at_ms, response.mutable_node());
+      if (response.has_prev_node())
+        set_expiry(action.prev_expires_at_ms, action.done_at_ms, response.mutable_prev_node());
+    }
     const std::string json = node_answer(response);
     if (!events_) return json;
     return "id: " + std::to_string(event.kv().mod_revision()) + "\nevent: " + response.action() + "\ndata: " + json +
@@ -172,17 +196,19 @@ class Wait : public std::enable_shared_from_this<Wait> {
   const std::shared_ptr<HttpExchange> exchange_;
   const CallPtr call_;
   NodeCall request_;
-  bool events_ = false;  // Server-Sent Events
-  int64_t index_ = 0;    // when the wait began
-  std::mutex mutex_;     // guards both below
+  const std::shared_ptr<std::atomic<int64_t>> waits_;  // how many there are
+  bool events_ = false;                                // Server-Sent Events
+  int64_t index_ = 0;                                  // when the wait began
+  std::mutex mutex_;                                   // guards both below
   bool over_ = false;
   std::unique_ptr<server::OwnWatch> watch_;
 };
 
 }  // namespace
 
-void open_wait(server::Member& member, const std::shared_ptr<HttpExchange>& exchange, CallPtr call, NodeCall request) {
-  std::make_shared<Wait>(member, exchange, std::move(call), std::move(request))->open();
+void open_wait(server::Member& member, const std::shared_ptr<HttpExchange>& exchange, CallPtr call, NodeCall request,
+               std::shared_ptr<std::atomic<int64_t>> waits) {
+  std::make_shared<Wait>(member, exchange, std::move(call), std::move(request), std::move(waits))->open();
 }
 
 }  // namespace kv::api

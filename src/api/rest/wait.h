@@ -14,6 +14,7 @@ namespace kv::api {
 HttpResponse node_failure(const Status& status, uint64_t cluster_id);
 
 // Answers the exchange. `member` must outlive it. On the exchange's I/O thread.
-void open_wait(server::Member& member, const std::shared_ptr<HttpExchange>& exchange, CallPtr call, NodeCall request);
+void open_wait(server::Member& member, const std::shared_ptr<HttpExchange>& exchange, CallPtr call, NodeCall request,
+               std::shared_ptr<std::atomic<int64_t>> waits);
 
 }  // namespace kv::api

@@ -145,25 +145,20 @@ class Side:
         self.watches = {}
 
 
-def settle(a, b, quiet=0.3, seconds=SECONDS):
-    """Waits until two watches have shown the same number of events and none has come for a while.
+def settle(a, b, agree, quiet=0.3, seconds=SECONDS):
+    """Waits until what two watches have shown agrees and nothing has come for a while.
 
-    That both are silent ends it early; that one has more than the other must hold for long before it is believed.
+    That both are silent ends it early; that they do not agree must hold for long before it is believed.
     """
     deadline = time.monotonic() + seconds
-    while True:
+    while time.monotonic() < deadline:
         before = a.state(), b.state()
-        equal = (len(before[0][0]), before[0][1]) == (len(before[1][0]), before[1][1])
         if before[0][1] and before[1][1]:
             return
-        was = [len(state[0]) for state in before]
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        for watch, count in zip((a, b), was):
-            if watch.wait(lambda lines, done, count=count: len(lines) > count or done,
-                          min(quiet / 2 if equal else 1, left)) and not watch.state()[1]:
-                break
-        after = a.state(), b.state()
-        if equal and after == before:
+        agreed = agree()
+        for watch, (lines, _) in zip((a, b), before):
+            if not watch.state()[1]:
+                watch.wait(lambda now, done, count=len(lines): len(now) > count or done,
+                           min(quiet / 2 if agreed else 1, max(0, deadline - time.monotonic())))
+        if agreed and (a.state(), b.state()) == before:
             return

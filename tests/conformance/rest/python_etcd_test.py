@@ -18,7 +18,7 @@ except ImportError as missing:
     print(f"SKIPPED: {missing} (Debian's package python3-etcd)")
     sys.exit(77)
 
-from servers import Server, is_etcd, until
+from servers import Server, until
 
 SERVER = None
 SECONDS = 30  # for what must come
@@ -262,7 +262,6 @@ class RestTest(unittest.TestCase):
             future.result(SECONDS * 4)
         self.assertEqual(1, most[0])
 
-    @unittest.skipUnless(is_etcd(sys.argv[1] if len(sys.argv) > 1 else ""), "kvd does not serve /v2/stats yet")
     def test_about_the_cluster(self):
         members = self.etcd.members
         self.assertEqual(["m0"], [member["name"] for member in members.values()])

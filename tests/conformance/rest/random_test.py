@@ -37,6 +37,7 @@ class Pair:
         self.on_purpose = is_etcd(a.program) and not is_etcd(b.program)
         self.known = known if self.on_purpose else lambda step, a, b: None
         self.plant = plant
+        self.queries = {}  # of the open watches
         self.explained = Counter()
         self.seen = Counter()  # kinds of answers: what the seeds have asked
 
@@ -97,12 +98,15 @@ class Pair:
 
     def ask(self, side, step, target):
         if step.kind == "watch":
+            self.queries[step.name] = step.query
             return side.open_watch(step.name, step.method, target)
         body = None if step.body is None else self.resolve(step.body, side).encode()
         return side.call(step.method, target, body, step.content_type)
 
     def expire(self, step):
         """The key was written with a short life: both servers must tell of its end."""
+        if self.on_purpose and "dir=true" in (step.body or ""):
+            return self.vanish(step)
         watches = []
         for side, _ in self.sides:
             side.open_watch("expire", "GET", self.resolve(f"/v2/keys{step.key}?wait=true&waitIndex=" + "{now+1}", side))
@@ -117,6 +121,15 @@ class Pair:
             answer = side.call("GET", "/v2/keys/?quorum=true")
             side.index = max(side.index, int(answer.headers.get("X-Etcd-Index", 0)))
 
+    def vanish(self, step):
+        """A directory's end, of which kvd's watches tell by the keys below alone: it is gone from both servers."""
+        for side, _ in self.sides:
+            deadline = time.monotonic() + SECONDS
+            while (answer := side.call("GET", self.resolve(f"/v2/keys{step.key}?quorum=true", side))).status == 200:
+                if time.monotonic() > deadline:
+                    raise Refuted(step, f"{side.server.name} keeps the directory", "?", "?")
+            side.index = max(side.index, int(answer.headers.get("X-Etcd-Index", 0)))
+
     def close(self, name, step):
         watches = [side.watches.pop(name, None) for side, _ in self.sides]
         if None in watches:
@@ -125,15 +138,22 @@ class Pair:
                 if watch is not None:
                     watch.close()
             return
-        settle(*watches)
-        shown = []
-        for watch, (_, normal) in zip(watches, self.sides):
-            lines, done = watch.state()
-            shown.append((lines, done, [normal.body(line, False) for line in lines]))
+        past = "waitIndex" in self.queries.pop(name, "")
+
+        def normal():
+            return [{"events": [side.body(line, False) for line in lines], "ended": done, "asks for the past": past}
+                    for (lines, done), (_, side) in zip((watch.state() for watch in watches), self.sides)]
+
+        def agree():
+            shown = normal()
+            return shown[0] == shown[1] or self.known(step, *shown) is not None
+        settle(*watches, agree)
+        shown = [b"".join(lines).decode("utf-8", "backslashreplace") + ("(ended)" if done else "(open)")
+                 for lines, done in (watch.state() for watch in watches)]
+        events = normal()
         for watch in watches:
             watch.close()
-        self.differ(step, [{"events": events, "ended": done} for _, done, events in shown],
-                    [b"".join(lines).decode("utf-8", "backslashreplace") + ("(ended)" if done else "(open)") for lines, done, _ in shown])
+        self.differ(step, events, shown)
 
     def compare(self, step, answers, is_sorted, is_post):
         if self.plant:

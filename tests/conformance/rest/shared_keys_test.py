@@ -284,7 +284,7 @@ class AuthTest(SharedTest):
     def setUpClass(cls):
         super().setUpClass()
         self = cls("runTest")
-        for user in ("root", "alice"):
+        for user in ("root", "alice", "carol"):
             self.gateway("auth/user/add", {"name": user, "password": PASSWORD})
         self.gateway("auth/user/grant", {"user": "root", "role": "root"})
         self.gateway("auth/role/add", {"name": "reader"})
@@ -302,18 +302,19 @@ class AuthTest(SharedTest):
     def as_user(self, name, password=PASSWORD):
         return {"Authorization": "Basic " + b64(f"{name}:{password}")}
 
-    @unittest.skip("kvd does not take HTTP Basic yet")
     def test_basic_names_the_same_users(self):
         self.assertEqual(201, self.rest("PUT", "/open/key", "value=x", self.as_user("root"))[0])
         self.assertEqual(200, self.rest("GET", "/open/key", headers=self.as_user("alice"))[0])
         self.assertEqual("x", self.get("/open/key", headers=self.as_user("alice"))["node"]["value"])
 
     def test_what_is_not_granted_is_refused(self):
-        for headers in ({}, self.as_user("alice", "wrong"), self.as_user("nobody"), {"Authorization": "Basic %%%"},
-                        {"Authorization": "Bearer x"}):
-            status, _, body = self.rest("GET", "/open/key", headers=headers)
-            self.assertEqual(401, status, (headers, body))
-        self.skipTest("the rest needs HTTP Basic, which kvd does not take yet")
+        nobody = ({}, {"Authorization": "Basic %%%"}, {"Authorization": "Basic " + b64("alice")}, {"Authorization": "Bearer x"})
+        wrong = (self.as_user("carol", "wrong"), self.as_user("nobody"), self.as_user(""))
+        for several, queries in ((nobody, ("", "?quorum=true", "?wait=true")), (wrong, ("",))):
+            for headers, query in ((headers, query) for headers in several for query in queries):
+                status, answered, body = self.rest("GET", "/open/key" + query, headers=headers)
+                self.assertEqual(401, status, (headers, body))
+                self.assertEqual('Basic realm="kvd"', answered["WWW-Authenticate"])
         alice = self.as_user("alice")
         self.rest("PUT", "/secret", "value=x", self.as_user("root"))
         for method, key, body in (("PUT", "/open/key", "value=y"), ("DELETE", "/open/key", None), ("GET", "/secret", None),
@@ -323,6 +324,122 @@ class AuthTest(SharedTest):
             self.assertIn(status, (401, 403), (method, key, answer))
             self.assertNotIn(b"\"x\"", json.dumps(answer).encode() if isinstance(answer, dict) else answer)
         self.assertEqual("x", self.get("/secret", headers=self.as_user("root"))["node"]["value"])
+
+    def call_as(self, user, method, path, password=PASSWORD, body=None):
+        return self.server.request(0, method, path, body, self.as_user(user, password), SECONDS)
+
+    def test_a_wait_has_its_callers_rights(self):
+        self.rest("PUT", "/open/waited", "value=x", self.as_user("root"))
+        watch = self.watch("/open/waited", "waitIndex=1", "\r\nAuthorization: " + self.as_user("alice")["Authorization"])
+        self.assertEqual("x", self.events(watch)[0]["node"]["value"])
+
+    def test_every_plain_door_takes_basic(self):
+        self.assertEqual(200, self.call_as("alice", "POST", "/v3/kv/range", body=json.dumps({"key": b64("/open/key")}))[0])
+        self.assertEqual(401, self.call_as("alice", "POST", "/v3/kv/range", "wrong", json.dumps({"key": b64("/open/key")}))[0])
+        self.assertEqual(403, self.call_as("alice", "POST", "/v3/kv/range", body=json.dumps({"key": b64("/secret")}))[0])
+        self.assertEqual(200, self.call_as("alice", "GET", "/v2/stats/self")[0])
+        self.assertEqual(401, self.call_as("alice", "GET", "/v2/stats/self", "wrong")[0])
+        self.assertEqual(403, self.call_as("alice", "DELETE", "/v2/members/1")[0])
+        self.assertEqual(404, self.call_as("root", "DELETE", "/v2/members/1")[0])
+
+    def test_a_new_password_ends_the_old_one_and_a_user_who_is_deleted_is_nobody(self):
+        root = base64.b64decode(self.as_user("root")["Authorization"].split()[1]).decode().partition(":")
+        token = self.gateway("auth/authenticate", {"name": root[0], "password": root[2]})["token"]
+        self.gateway("auth/user/add", {"name": "bob", "password": "one"}, token=token)
+        self.gateway("auth/user/grant", {"user": "bob", "role": "reader"}, token=token)
+        asked = lambda password: self.rest("GET", "/open/any", headers=self.as_user("bob", password))[0]
+        self.assertNotEqual(401, asked("one"))
+        self.gateway("auth/user/changepw", {"name": "bob", "password": "two"}, token=token)
+        self.assertEqual(401, asked("one"))
+        self.assertNotEqual(401, asked("two"))
+        # The same credentials again, of another user by this name.
+        self.gateway("auth/user/delete", {"name": "bob"}, token=token)
+        self.assertEqual(401, asked("two"))
+        self.gateway("auth/user/add", {"name": "bob", "password": "two"}, token=token)
+        self.assertEqual(401, asked("two"))  # without a role
+        self.gateway("auth/user/grant", {"user": "bob", "role": "reader"}, token=token)
+        self.assertNotEqual(401, asked("two"))
+
+    def test_who_guesses_is_slowed_down(self):
+        answers = [self.rest("GET", "/open/key", headers=self.as_user("mallory", str(guess)))[0] for guess in range(6)]
+        self.assertEqual([401] * 4, answers[:4])
+        self.assertIn(429, answers)
+
+
+class MembersTest(SharedTest):
+    members = 3
+
+    def ask(self, method, path="", body=None, content_type="application/json", member=0):
+        status, headers, raw = self.server.request(member, method, "/v2/members" + path, body,
+                                                   {"Content-Type": content_type} if body else {}, SECONDS)
+        self.assertIn("X-Etcd-Cluster-Id", headers)
+        return status, json.loads(raw) if raw else None
+
+    def test_members_are_changed(self):
+        urls = lambda *peers: json.dumps({"peerURLs": list(peers)})
+        self.assertEqual((415, {"message": "Bad Content-Type text/plain, accept application/json"}),
+                         self.ask("POST", body=urls("http://127.0.0.1:1"), content_type="text/plain"))
+        self.assertEqual(400, self.ask("POST", body="{")[0])
+        self.assertEqual(400, self.ask("POST", body=urls("127.0.0.1"))[0])
+        self.assertEqual(409, self.ask("POST", body=urls(f"http://127.0.0.1:{self.server.peers[0]}"))[0])
+        self.assertEqual((404, {"message": "No such member: xyz"}), self.ask("DELETE", "/xyz"))
+        self.assertEqual((404, {"message": "No such member: 77"}), self.ask("DELETE", "/77"))
+        self.assertEqual((404, {"message": "No such member: 77"}), self.ask("PUT", "/77", urls("http://127.0.0.1:1")))
+
+        status, added = self.ask("POST", body=urls("http://127.0.0.1:1"), content_type="application/json; charset=utf-8", member=1)
+        self.assertEqual((201, "", ["http://127.0.0.1:1"], []),
+                         (status, added["name"], added["peerURLs"], added["clientURLs"]))
+        listed = lambda member: {one["id"]: one["peerURLs"] for one in self.ask("GET", member=member)[1]["members"]}
+        self.assertEqual(4, len(listed(0)))
+        self.assertEqual((204, None), self.ask("PUT", "/" + added["id"], urls("http://127.0.0.1:2"), member=2))
+        until(lambda: listed(1)[added["id"]] == ["http://127.0.0.1:2"], SECONDS, "the new URL")
+        self.assertEqual((204, None), self.ask("DELETE", "/" + added["id"]))
+        self.assertEqual((410, {"message": "Member permanently removed: " + added["id"]}), self.ask("DELETE", "/" + added["id"]))
+        until(lambda: len(listed(2)) == 3, SECONDS, "three members")
+
+    def test_each_member_tells_of_itself(self):
+        stats = lambda of, member: self.server.request(member, "GET", "/v2/stats/" + of)
+        for key in range(20):
+            self.rest("PUT", self.key, f"value={key}")
+        owns = [json.loads(stats("self", member)[2]) for member in range(3)]
+        self.assertEqual([f"m{member}" for member in range(3)], [own["name"] for own in owns])
+        self.assertEqual(["StateFollower"] * 2 + ["StateLeader"], sorted(own["state"] for own in owns))
+        leader = next(member for member, own in enumerate(owns) if own["state"] == "StateLeader")
+        self.assertEqual({owns[leader]["id"]}, {own["leaderInfo"]["leader"] for own in owns})
+        self.assertGreaterEqual(owns[leader]["sendAppendRequestCnt"], 20)
+        self.assertGreaterEqual(sum(own["recvAppendRequestCnt"] for own in owns), 20)
+        others = {own["id"] for own in owns} - {owns[leader]["id"]}
+
+        def measured():
+            answer = json.loads(stats("leader", leader)[2])
+            return answer if all(one["counts"]["success"] > 1 for one in answer["followers"].values()) else None
+        answer = until(measured, SECONDS, "pings")
+        self.assertEqual((owns[leader]["id"], others), (answer["leader"], set(answer["followers"])))
+        for one in answer["followers"].values():
+            latency = one["latency"]
+            self.assertTrue(0 < latency["minimum"] <= latency["average"] <= latency["maximum"], latency)
+        status, _, raw = stats("leader", (leader + 1) % 3)
+        self.assertEqual((403, {"message": "not current leader"}), (status, json.loads(raw)))
+
+    def test_calls_are_counted(self):
+        counts = lambda member: json.loads(self.server.request(member, "GET", "/v2/stats/store")[2])
+        before = [counts(member) for member in range(3)]
+        for method, query, body, status in (
+                ("PUT", "", "value=1", 201), ("PUT", "", "value=2&prevExist=true", 200), ("PUT", "", "value=2&prevExist=false", 412),
+                ("PUT", "", "value=3&prevValue=2", 200), ("PUT", "", "value=3&prevValue=2", 412), ("POST", "", "value=1", 403),
+                ("DELETE", "?prevValue=1", None, 412), ("DELETE", "?prevValue=3", None, 200), ("DELETE", "", None, 404),
+                ("GET", "", None, 404), ("PUT", "", "value=1&ttl=1", 201)):
+            self.rest(method, self.key + query, body)
+        watch = self.watch(self.key, "")
+        until(lambda: counts(0)["watchers"] == before[0]["watchers"] + 1 or watch.state()[0], SECONDS, "the watcher")
+        self.events(watch)
+        expected = {"setsSuccess": 2, "updateSuccess": 1, "createFail": 2, "compareAndSwapSuccess": 1, "compareAndSwapFail": 1,
+                    "compareAndDeleteSuccess": 1, "compareAndDeleteFail": 1, "deleteFail": 1, "expireCount": 1}
+        for member in range(3):
+            grown = lambda: {name: counts(member)[name] - before[member][name] for name in expected}
+            until(lambda: grown() == expected, SECONDS, f"{expected} at member {member}, not {grown()}")
+        until(lambda: counts(0)["watchers"] == before[0]["watchers"], SECONDS, "the watcher's end")
+        self.assertEqual(1, counts(0)["getsFail"] - before[0]["getsFail"])
 
 
 if __name__ == "__main__":
