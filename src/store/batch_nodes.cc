@@ -94,7 +94,9 @@ Status Batch::node(const kvdpb::NodeRequest& request, kvdpb::NodeResponse* respo
   // Before anybody sees the revision.
   if (response->error_code() == 0) {
     const bool removes = request.method() == kvdpb::NodeRequest::DELETE;
-    context_.node_actions->add(revision_, {.action = request.refresh() ? kRefreshAction : response->action(),
+    // Where nothing was there is nothing to refresh.
+    const bool refreshes = request.refresh() && response->action() != "create";
+    context_.node_actions->add(revision_, {.action = refreshes ? kRefreshAction : response->action(),
                                            .path = response->node().key(),
                                            .makes_directory = !removes && response->node().dir(),
                                            .expires_at_ms = request.expires_at_ms(),

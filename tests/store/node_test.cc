@@ -132,6 +132,38 @@ TEST_F(NodeTest, A_directory_ends_with_its_lease_and_all_below_in_one_revision) 
   EXPECT_EQ(tree(), "/d2=4");
 }
 
+TEST_F(NodeTest, A_refresh_is_told_to_nobody_and_what_it_makes_is) {
+  NodeRequest r = request(NodeRequest::PUT, "/a");
+  r.set_refresh(true);
+  r.set_prev_exist(false);
+  r.set_lease(7);
+  r.set_ttl_s(5);
+  r.set_expires_at_ms(5'000);
+  EXPECT_EQ(write(r).action(), "create");
+  const NodeAction made = store_->node_action(store_->revision().value());
+  EXPECT_EQ(made.action, "create");
+  EXPECT_EQ(made.path, "/a");
+  EXPECT_EQ(made.expires_at_ms, 5'000);
+  r.set_prev_exist(true);
+  r.set_lease(8);
+  r.set_expires_at_ms(6'000);
+  EXPECT_EQ(write(r).error_code(), 0);
+  const NodeAction refreshed = store_->node_action(store_->revision().value());
+  EXPECT_EQ(refreshed.action, kRefreshAction);
+  EXPECT_EQ(refreshed.expires_at_ms, 6'000);
+  EXPECT_EQ(refreshed.prev_expires_at_ms, 5'000);
+}
+
+TEST_F(NodeTest, A_directory_in_the_place_of_a_file_is_known_as_one) {
+  put("/a", "1");
+  make_directory("/a", 0);
+  EXPECT_TRUE(store_->node_action(store_->revision().value()).makes_directory);
+  NodeRequest r = request(NodeRequest::DELETE, "/a");
+  r.set_dir(true);
+  EXPECT_EQ(write(r).error_code(), 0);
+  EXPECT_FALSE(store_->node_action(store_->revision().value()).makes_directory);
+}
+
 TEST_F(NodeTest, A_lease_that_others_hang_on_is_left_to_them) {
   NodeRequest r = request(NodeRequest::PUT, "/a", "1");
   r.set_lease(7);
