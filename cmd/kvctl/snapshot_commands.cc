@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "kvctl/client_options.h"
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
 #include "kvctl/progress.h"
@@ -25,6 +26,12 @@ using Arguments = std::vector<std::string>;
 
 constexpr size_t kStepBytes = 1 << 20;
 
+// A backup may come faster than the disk takes it, so nothing is read ahead: what waits for the disk waits at the
+// server. But a server is far too slow then if it is far away and sends little at a time, as etcd does (32 KiB): such a
+// one is asked again, and read ahead of.
+constexpr size_t kSmallPieceBytes = 256 << 10;
+constexpr uint64_t kMuchBytes = 16 << 20;
+
 // What is done with files has no server that words its errors.
 Exit file_error(const Status& status, int code = kExitError) { return {code, status.text()}; }
 
@@ -40,20 +47,31 @@ Exit save_from_server(const Context& context, const std::string& path, bool with
             "Members may be at different revisions: name one with --endpoints."};
   }
   const Signals signals;  // before the client's threads
-  const auto client = context.client();
-  if (const auto* exit = std::get_if<Exit>(&client)) return *exit;
+  auto asked = client_options(context, endpoints);
+  if (auto* exit = std::get_if<Exit>(&asked)) return std::move(*exit);
+  auto& connection = std::get<ClientOptions>(asked);
   SnapshotFile file(path);
   if (const Status opened = file.open(); !opened.ok()) return file_error(opened, kExitInterrupted);
   Progress progress(context.err, is_terminal(context.err), "Fetching");
   std::string version;
+  bool small_pieces = false;
   const auto take = [&](const client::SnapshotPart& part) -> Status {
+    small_pieces = part.bytes.size() < kSmallPieceBytes && part.remaining_bytes > kMuchBytes;
+    if (small_pieces && !connection.read_ahead) return {Code::kAborted, "small pieces"};
     version = part.version;
     KV_RETURN_IF_ERROR(file.add(part.bytes));
     progress.show(file.bytes(), file.bytes() + part.remaining_bytes);
     return {};
   };
   const auto options = with_timeout ? context.call_options() : client::CallOptions{};
-  const Status received = std::get<0>(client)->snapshot(take, options, signals.token());
+  Status received;
+  for (const bool read_ahead : {false, true}) {
+    connection.read_ahead = read_ahead;
+    const auto client = Client::create(connection);
+    if (!client.ok()) return bad_args(client.status().text());
+    received = (*client)->snapshot(take, options, signals.token());
+    if (!small_pieces) break;
+  }
   progress.end();
   if (!received.ok()) return failed(received, kExitInterrupted);
   if (const Status saved = file.finish(); !saved.ok()) return file_error(saved, kExitInterrupted);

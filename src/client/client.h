@@ -67,6 +67,11 @@ struct ClientOptions {
   size_t send_bytes_max = 2 * 1024 * 1024;
   size_t receive_bytes_max = INT32_MAX;
 
+  // Lets a server send ahead of who reads a stream, and the more the more is gained by it: that is fast over any
+  // distance, and takes as much memory as a busy reader makes it. Without, a message and 64 KiB wait in a stream at
+  // most, and so much is sent in a round trip.
+  bool read_ahead = true;
+
   TlsOptions tls{};
 
   // Name and password, exchanged for a token at the first call and again when the token is refused; or a token.

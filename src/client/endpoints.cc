@@ -54,6 +54,7 @@ grpc::ChannelArguments channel_arguments(const ClientOptions& options) {
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, bytes(options.send_bytes_max));
   args.SetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, bytes(options.receive_bytes_max));
+  if (!options.read_ahead) args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   if (options.keepalive_time.count() > 0) {
     const milliseconds time = std::max(options.keepalive_time, kKeepaliveTimeMin);
     args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, ms(time));

@@ -23,11 +23,12 @@ namespace kv::server {
 class Backups {
  public:
   struct Options {
-    std::string directory;              // for the checkpoints; whatever is in it is removed by start()
-    std::string storage_version;        // what clients are told
-    size_t streams_max = 4;             // at a time; beyond: "etcdserver: too many requests"
-    size_t blob_bytes = 128 << 10;      // of one answer
-    size_t queued_bytes_max = 1 << 20;  // of one stream, at its client's door
+    std::string directory;        // for the checkpoints; whatever is in it is removed by start()
+    std::string storage_version;  // what clients are told
+    size_t streams_max = 4;       // at a time; beyond: "etcdserver: too many requests"
+    // Of one answer. Clients that bound what is sent ahead of them take about one in a round trip.
+    size_t blob_bytes = 1 << 20;
+    size_t queued_bytes_max = 2 << 20;  // of one stream, at its client's door
   };
   // Makes a checkpoint of the state at `path` and says what is in it.
   using Checkpoint = std::function<Result<store::BackupInfo>(const std::string& path)>;
