@@ -80,10 +80,13 @@ class Users(unittest.TestCase):
         self.assertEqual("etcdserver: authentication failed, invalid user ID or password", answer["message"])
         member.must("/v3/kv/put", {"key": b64("a"), "value": b64("b")}, token)
         member.post("/v3/kv/put", {"key": b64("a")}, token[:-1] + "9")
+        basic = b64(f"root:{PASSWORD}")
+        member.must("/v3/kv/put", {"key": b64("a"), "value": b64("b")}, "Basic " + basic)
+        self.assertEqual(401, member.post("/v3/kv/put", {"key": b64("a")}, "Basic " + b64("root:" + PASSWORD + " wrong"))[0])
         log = member.log()
         self.assertIn("a wrong user or password was refused", log)
         self.assertIn("user=root", log)
-        for secret in (PASSWORD, "battery", token[:16], "$2b$"):
+        for secret in (PASSWORD, "battery", token[:16], "$2b$", basic[:16]):
             self.assertNotIn(secret, log)
 
     def test_a_signed_token_outlives_its_member(self):
