@@ -101,7 +101,7 @@ Result<store::Identity> Authorizer::who(const CallContext& call) const {
     if (!found || (!jwt_ && !store_.auth()->permit_user(*found).ok())) return store::invalid_auth_token_error();
     return *std::move(found);
   }
-  if (!call.certificate_user.empty()) return store::Identity{call.certificate_user, store_.auth()->revision()};
+  if (call.certificate_user) return store::Identity{*call.certificate_user, store_.auth()->revision()};
   return store::Identity();
 }
 

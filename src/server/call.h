@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,7 +38,8 @@ class CallContext {
   std::string peer;                   // "192.0.2.1:51234"
   std::string token;                  // the auth token as it came; empty: none
   std::string basic;                  // "user:password" of HTTP Basic; empty: none. Counts when there is no token
-  std::string certificate_user;       // CN of a verified client certificate; empty: none
+  // CN of a verified client certificate, "" when that has none; nothing: no such certificate.
+  std::optional<std::string> certificate_user;
   // Who that turned out to be: set by the gate (server/gate.h) before the call is worked on, and by nobody else.
   store::Identity identity;
   bool by_member = false;   // nobody asks but the member itself: only OwnCall::of_member() says so

@@ -31,6 +31,7 @@ Status AuthState::permit_user(const Identity& who) const {
 
 Status AuthState::permit_root(const Identity& who) const {
   if (!enabled_) return {};
+  if (who.user.empty()) return user_empty_error();
   if (!who.nobody() && who.revision >= valid_from_ && user(who.user) == nullptr) return user_not_found_error();
   const AuthUser* user = nullptr;
   KV_RETURN_IF_ERROR(find(who, &user));

@@ -58,7 +58,7 @@ class AuthState {
   // "revision of auth store is old" for a proof that does not hold any more, "permission denied" for a user who is not
   // there or may not.
   Status permit_user(const Identity& who) const;
-  // For a user who is not there: "user name not found", as in etcd.
+  // For a user who is not there: "user name not found", and "user name is empty" for one without a name, as in etcd.
   Status permit_root(const Identity& who) const;
   Status permit_read(const Identity& who, std::string_view key, std::string_view range_end) const;
   Status permit_write(const Identity& who, std::string_view key, std::string_view range_end) const;

@@ -198,7 +198,7 @@ class SslStream final : public Stream {
     return {reinterpret_cast<const char*>(name), size};
   }
 
-  const std::string& user() const override {
+  const std::optional<std::string>& user() const override {
     if (!user_known_ && names_user_ && ready()) {
       X509* const shown = verified_certificate();
       if (shown != nullptr) user_ = common_name(shown);
@@ -287,7 +287,7 @@ class SslStream final : public Stream {
   bool ended_ = false;   // ... because the other side has gone without a word
   std::string failure_;
   mutable bool user_known_ = false;
-  mutable std::string user_;
+  mutable std::optional<std::string> user_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +45,9 @@ class Stream {
   // ---- once the handshake is done ----
   // What ALPN chose; empty: nothing was negotiated.
   virtual std::string_view protocol() const = 0;
-  // The CN of a verified certificate of whom dialled, when client_cert_auth is set; empty: none.
-  virtual const std::string& user() const = 0;
+  // The CN of a verified certificate of whom dialled, when client_cert_auth is set; empty when it has none. Nothing
+  // without such a certificate.
+  virtual const std::optional<std::string>& user() const = 0;
   // Whether the other side's verified certificate is good for one of these names or addresses. True as well when it
   // has shown none, or one that names no host at all (neither DNS names nor addresses): then there is nothing to
   // compare.

@@ -250,7 +250,7 @@ TEST_F(GatewayTest, Headers_tell_who_asks) {
        "Authorization: tok.1\r\nGrpc-Metadata-Token: tok.2\r\nGrpc-Metadata-A-Bin: AP8\r\n");
   EXPECT_EQ(last_call()->token, "tok.2");
   EXPECT_EQ(metadata("a-bin"), std::string("\0\xff", 2));
-  EXPECT_EQ(last_call()->certificate_user, "");
+  EXPECT_EQ(last_call()->certificate_user, std::nullopt);
   EXPECT_EQ(post(kRange, "{}", "Grpc-Metadata-A-Bin: ?\r\n").status, 400);
   EXPECT_EQ(post(kRange, "{}", "Grpc-Timeout: soon\r\n").status, 400);
 }

@@ -50,10 +50,11 @@ class CertificateUsers(TlsCase):
         self.assertIn(DENIED, self.refused(port, "--user", "bob:secret", "put", "a/1", "y", who=alice))
         mallory = self.ca.issue("mallory", cn="mallory", hosts=())
         self.assertIn(DENIED, self.refused(port, "put", "a/1", "z", who=mallory))
+        # A certificate without a name is a user whom nobody knows, but where root is wanted.
         nobody = self.ca.issue("nobody", hosts=())
-        # etcd takes it for a user that it does not know, kvd for no user at all.
-        self.assertIn(DENIED if program == "etcd" else "etcdserver: user name is empty",
-                      self.refused(port, "put", "a/1", "z", who=nobody))
+        for command in (("put", "a/1", "z"), ("get", "a/1"), ("del", "a/1"), ("watch", "a/1")):
+            self.assertIn(DENIED, self.refused(port, *command, who=nobody), command)
+        self.assertIn("etcdserver: user name is empty", self.refused(port, "user", "add", "eve:secret", who=nobody))
         # In a transaction and on a watch as in plain calls.
         txn = subprocess.run(["etcdctl", "--endpoints", f"https://127.0.0.1:{port}", "--cacert", self.ca.ca, "--cert",
                               alice[0], "--key", alice[1], "txn"], input="\n\nput a/2 x\nget b/1\n\n\n",

@@ -72,10 +72,20 @@ TEST_F(TlsContext, A_verified_CN_is_a_user_only_with_client_cert_auth) {
     auto server = make(options);
     auto client = make(with(client_));
     StreamPair pair(*server, *client);
-    EXPECT_EQ(pair.accepted->user(), "");
+    EXPECT_EQ(pair.accepted->user(), std::nullopt);
     ASSERT_TRUE(pair.shake_hands());
-    EXPECT_EQ(pair.accepted->user(), auth ? "alice" : "");
+    EXPECT_EQ(pair.accepted->user(), auth ? std::optional<std::string>("alice") : std::nullopt);
   }
+}
+
+TEST_F(TlsContext, A_verified_certificate_without_a_CN_is_told_from_none) {
+  Options options = with(server_);
+  options.client_cert_auth = true;
+  auto server = make(options);
+  auto client = make(with(ca_.issue("nameless", {})));
+  StreamPair pair(*server, *client);
+  ASSERT_TRUE(pair.shake_hands());
+  EXPECT_EQ(pair.accepted->user(), "");
 }
 
 TEST_F(TlsContext, Who_shows_no_certificate_or_a_foreign_one_is_refused) {
@@ -88,7 +98,7 @@ TEST_F(TlsContext, Who_shows_no_certificate_or_a_foreign_one_is_refused) {
   EXPECT_FALSE(pair.shake_hands());
   EXPECT_NE(pair.accepted->failure().find("unable to get local issuer certificate"), std::string::npos)
       << pair.accepted->failure();
-  EXPECT_EQ(pair.accepted->user(), "");
+  EXPECT_EQ(pair.accepted->user(), std::nullopt);
 
   SSL_CTX* const bare = SSL_CTX_new(TLS_client_method());
   StreamPair nameless;

@@ -40,7 +40,7 @@ class Connection final : public TurnMember, private SessionHost, private Timer {
   IoThread& thread() override { return thread_; }
   const std::string& peer() const override { return socket_->peer(); }
   bool secure() const override { return socket_->secure(); }
-  const std::string& certificate_user() const override { return certificate_user_; }
+  const std::optional<std::string>& certificate_user() const override { return certificate_user_; }
   void want_write() override { thread_.mark_dirty(*this); }
   void give_up() override;
   void resume_reading() override;
@@ -70,7 +70,7 @@ class Connection final : public TurnMember, private SessionHost, private Timer {
   bool draining_ = false;
   bool given_up_ = false;
   std::optional<std::list<TurnMember*>::iterator> handshaking_;  // our place among those
-  std::string certificate_user_;
+  std::optional<std::string> certificate_user_;
   std::string sniffed_;
   std::string unsent_;  // what the socket did not take
   size_t lingered_bytes_ = 0;

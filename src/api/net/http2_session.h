@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -90,7 +91,7 @@ class Http2Session : public Session {
   virtual IoThread& thread() = 0;
   virtual const std::string& peer() const = 0;
   virtual bool secure() const = 0;
-  virtual const std::string& certificate_user() const = 0;
+  virtual const std::optional<std::string>& certificate_user() const = 0;
   // Response headers, followed by what produce() gives.
   virtual void respond(Http2Stream& stream, std::span<const HeaderField> fields) = 0;
   // Response headers and nothing else.

@@ -42,7 +42,7 @@ class NgHttp2Session final : public Http2Session {
   IoThread& thread() override { return host_.thread(); }
   const std::string& peer() const override { return host_.peer(); }
   bool secure() const override { return host_.secure(); }
-  const std::string& certificate_user() const override { return host_.certificate_user(); }
+  const std::optional<std::string>& certificate_user() const override { return host_.certificate_user(); }
   void respond(Http2Stream& stream, std::span<const HeaderField> fields) override;
   void respond_without_body(Http2Stream& stream, std::span<const HeaderField> fields) override;
   void submit_trailers(Http2Stream& stream, std::span<const HeaderField> fields) override;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,7 +19,7 @@ class SessionHost {
   virtual const std::string& peer() const = 0;
   // See Socket.
   virtual bool secure() const = 0;
-  virtual const std::string& certificate_user() const = 0;
+  virtual const std::optional<std::string>& certificate_user() const = 0;
   // There is something to produce(), or finished() has become true. It is done when the turn ends.
   virtual void want_write() = 0;
   // Close at once, without sending what waits: the peer is beyond a limit. Done when the turn ends.

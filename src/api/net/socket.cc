@@ -154,7 +154,7 @@ class TlsSocket final : public TcpSocket {
 
   bool secure() const override { return true; }
   std::string_view protocol() const override { return stream_->protocol(); }
-  std::string certificate_user() const override { return stream_->user(); }
+  std::optional<std::string> certificate_user() const override { return stream_->user(); }
 
  private:
   // Until the client ends or the connection's time is over; nothing of it is given to anybody.

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,8 +50,8 @@ class Socket {
   virtual bool secure() const { return false; }
   // What ALPN chose; empty: nothing was negotiated.
   virtual std::string_view protocol() const { return {}; }
-  // Whom the client's verified certificate names; empty: nobody.
-  virtual std::string certificate_user() const { return {}; }
+  // Whom the client's verified certificate names, which may be ""; nothing without one.
+  virtual std::optional<std::string> certificate_user() const { return {}; }
 };
 
 std::unique_ptr<Socket> make_tcp_socket(boost::asio::ip::tcp::socket socket);
