@@ -48,6 +48,12 @@ void Histogram::observe(double v) {
   if (v > 0) sum_micro.fetch_add(static_cast<uint64_t>(v * 1e6), std::memory_order_relaxed);
 }
 
+uint64_t Histogram::count() const {
+  uint64_t sum = 0;
+  for (const auto& bucket : buckets) sum += bucket.load(std::memory_order_relaxed);
+  return sum;
+}
+
 std::vector<double> Histogram::exponential(double start, double factor, int count) {
   std::vector<double> bounds;
   for (int i = 0; i < count; ++i, start *= factor) bounds.push_back(start);

@@ -28,6 +28,7 @@ class Counter {
 class Gauge {
  public:
   void set(double v) { value_.store(v, std::memory_order_relaxed); }
+  void add(double v) { value_.fetch_add(v, std::memory_order_relaxed); }
   double value() const { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -39,6 +40,7 @@ class Histogram {
  public:
   explicit Histogram(std::vector<double> bounds);
   void observe(double v);
+  uint64_t count() const;
 
   const std::vector<double> bounds;
   std::vector<std::atomic<uint64_t>> buckets;  // bounds.size() + 1, each its own count, not cumulative

@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "base/log.h"
-#include "base/metrics.h"
+#include "base/stopwatch.h"
 #include "server/errors.h"
+#include "server/maintenance_metrics.h"
 
 namespace kv::server {
 
@@ -23,7 +24,7 @@ struct Backups::Stream {
   std::shared_ptr<Responses> sink;
   std::string directory;  // empty: no checkpoint yet
   std::unique_ptr<store::BackupEncoder> encoder;
-  SteadyClock::time_point since = SteadyClock::now();
+  Stopwatch since_begun;
 };
 
 Backups::Backups(Options options, Checkpoint checkpoint)
@@ -145,13 +146,10 @@ bool Backups::send(Stream& stream) {
     response.set_remaining_bytes(rest > store::kBackupSumBytes ? rest - store::kBackupSumBytes : 0);
     if (!stream.sink->write(response)) return false;
     if (rest == 0) {
-      static Histogram& seconds =
-          Metrics::global().histogram("etcd_disk_backend_snapshot_duration_seconds",
-                                      "Seconds that sending a backup took", Histogram::exponential(0.01, 2, 17));
-      const std::chrono::duration<double> took = SteadyClock::now() - stream.since;
-      seconds.observe(took.count());
+      const double seconds = stream.since_begun.seconds();
+      maintenance_metrics().backup_seconds.observe(seconds);
       log_info("a backup was sent",
-               {{"client", stream.call->peer}, {"bytes", stream.encoder->size_bytes()}, {"seconds", took.count()}});
+               {{"client", stream.call->peer}, {"bytes", stream.encoder->size_bytes()}, {"seconds", seconds}});
       stream.sink->finish({});
       return false;
     }

@@ -8,7 +8,9 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/stopwatch.h"
 #include "server/errors.h"
+#include "server/maintenance_metrics.h"
 
 namespace kv::server {
 namespace {
@@ -93,12 +95,26 @@ void CorruptionCheck::work() {
 }
 
 void CorruptionCheck::hash(int64_t revision, Hashed done) {
+  hash(revision, maintenance_metrics().hash_revision_seconds, std::move(done));
+}
+
+void CorruptionCheck::hash_all(Hashed done) { hash(0, maintenance_metrics().hash_seconds, std::move(done)); }
+
+void CorruptionCheck::hash(int64_t revision, Histogram& seconds, Hashed done) {
   auto shared = std::make_shared<Hashed>(std::move(done));
-  const bool taken = push([this, revision, shared](bool stopped) {
+  const bool taken = push([this, revision, &seconds, shared](bool stopped) {
     if (stopped) return (*shared)(errors::stopped());
-    (*shared)(ports_.store->hash_kv(revision, [this](size_t) { return sleep(0); }));
+    (*shared)(hash_now(revision, [this](size_t) { return sleep(0); }, seconds));
   });
   if (!taken) (*shared)(sleep(0) ? errors::too_many_requests() : errors::stopped());
+}
+
+Result<store::HashResult> CorruptionCheck::hash_now(int64_t revision, const store::HashPace& pace,
+                                                    Histogram& seconds) const {
+  const Stopwatch hashing;
+  auto hashed = ports_.store->hash_kv(revision, pace);
+  if (hashed.ok()) seconds.observe(hashing.seconds());
+  return hashed;
 }
 
 void CorruptionCheck::serve(const kvdpb::StateHashRequest& request, PeerCalls::Reply reply) {
@@ -114,7 +130,7 @@ void CorruptionCheck::serve(const kvdpb::StateHashRequest& request, PeerCalls::R
       answer.set_falls_short(true);
       return (*shared)(std::move(response));
     }
-    const auto hashed = ports_.store->hash_kv(request.revision(), pace());
+    const auto hashed = hash_now(request.revision(), pace(), maintenance_metrics().hash_revision_seconds);
     if (!hashed.ok()) return (*shared)(error_response(hashed.status()));
     answer.set_hash(hashed->hash);
     answer.set_compact_revision(hashed->compact_revision);
@@ -213,7 +229,8 @@ std::vector<MemberHash> CorruptionCheck::ask(const std::vector<raft::NodeId>& ot
 Status CorruptionCheck::check_at_start(int64_t patience_ms) {
   const std::vector<raft::NodeId> others = ports_.others();
   if (others.empty()) return {};
-  const auto own = ports_.store->hash_kv(0, [this](size_t) { return sleep(0); });
+  const auto own =
+      hash_now(0, [this](size_t) { return sleep(0); }, maintenance_metrics().hash_revision_seconds);
   if (!own.ok()) return own.status();
   const auto answers = ask(others, *own, ports_.clock->monotonic_ms() + patience_ms);
   size_t agree = 1;
@@ -252,7 +269,7 @@ void CorruptionCheck::check() {
       Metrics::global().counter("kvd_corruption_checks_total", "Comparisons of the members' states by this leader");
   const std::vector<raft::NodeId> others = ports_.others();
   if (others.empty()) return;
-  const auto own = ports_.store->hash_kv(0, pace());
+  const auto own = hash_now(0, pace(), maintenance_metrics().hash_revision_seconds);
   if (!own.ok()) {
     log_warning("this member's state could not be hashed", {{"error", own.status().text()}});
     return;

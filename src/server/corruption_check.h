@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "kvdpb/peer.pb.h"
@@ -68,6 +69,7 @@ class CorruptionCheck {
   // The store's hash, made on another thread as fast as it goes. Any thread.
   using Hashed = absl::AnyInvocable<void(Result<store::HashResult>)>;
   void hash(int64_t revision, Hashed done);
+  void hash_all(Hashed done);
   // A peer's question. Any thread.
   void serve(const kvdpb::StateHashRequest& request, PeerCalls::Reply reply);
 
@@ -84,6 +86,9 @@ class CorruptionCheck {
   struct Asked;
 
   bool push(Job job);
+  void hash(int64_t revision, Histogram& seconds, Hashed done);
+  // The store's, timed.
+  Result<store::HashResult> hash_now(int64_t revision, const store::HashPace& pace, Histogram& seconds) const;
   void work();
   void watch();
   // Reads on at the bounded rate; false once it shall stop.

@@ -9,6 +9,7 @@
 
 #include "base/checksum.h"
 #include "base/files.h"
+#include "server/snapshot_metrics.h"
 
 namespace kv::server {
 namespace {
@@ -121,7 +122,9 @@ Status IncomingSnapshot::add(const kvdpb::SnapshotPiece& piece) {
     offset_ = 0;
     return {Code::kDataLoss, "the snapshot's file " + file.name() + " does not match its checksum"};
   }
+  const Stopwatch syncing;
   KV_RETURN_IF_ERROR(sync_path(part));
+  snapshot_metrics().sync_seconds.observe(syncing.seconds());
   KV_RETURN_IF_ERROR(rename_durably(part, path_of(file.name())));
   if (hook_) hook_(SnapshotStep::kFileChecked);
   ++file_;

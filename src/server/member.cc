@@ -152,6 +152,7 @@ Status LocalMember::open() {
                                                                     .engine = *engine_,
                                                                     .calls = calls_,
                                                                     .term = term_,
+                                                                    .watches = *watch_parts_.hub,
                                                                     .quota_bytes = options_.quota_bytes});
 
   KV_RETURN_IF_ERROR(backups_.start());

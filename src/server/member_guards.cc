@@ -48,14 +48,15 @@ void LocalMember::status(CallPtr, std::unique_ptr<StatusRequest>, Done<StatusRes
   done(Status(), std::move(response));
 }
 
-void LocalMember::hash(CallPtr call, std::unique_ptr<HashRequest>, Done<HashResponse> done) {
-  hash_kv(std::move(call), std::make_unique<HashKVRequest>(),
-          [done = std::move(done)](Status status, HashKVResponse&& hashed) mutable {
-            HashResponse response;
-            *response.mutable_header() = hashed.header();
-            response.set_hash(hashed.hash());
-            done(std::move(status), std::move(response));
-          });
+void LocalMember::hash(CallPtr, std::unique_ptr<HashRequest>, Done<HashResponse> done) {
+  corruption_.hash_all([this, done = std::move(done)](const Result<store::HashResult>& hashed) mutable {
+    HashResponse response;
+    if (!hashed.ok()) return done(hashed.status(), std::move(response));
+    fill(response.mutable_header());
+    response.mutable_header()->set_revision(hashed->revision);
+    response.set_hash(hashed->hash);
+    done(Status(), std::move(response));
+  });
 }
 
 void LocalMember::hash_kv(CallPtr, std::unique_ptr<HashKVRequest> request, Done<HashKVResponse> done) {

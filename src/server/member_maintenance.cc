@@ -4,8 +4,8 @@
 #include <mutex>
 
 #include "base/log.h"
-#include "base/metrics.h"
 #include "server/local_member.h"
+#include "server/maintenance_metrics.h"
 
 namespace kv::server {
 
@@ -88,20 +88,16 @@ void LocalMember::defragment(CallPtr, std::unique_ptr<DefragmentRequest>, Done<D
 }
 
 Status LocalMember::defragment_state(std::atomic<bool>& cancel) {
-  static Gauge& inflight =
-      Metrics::global().gauge("etcd_disk_defrag_inflight", "Whether a defragmentation is under way: 1, else 0");
-  static Histogram& seconds =
-      Metrics::global().histogram("etcd_disk_backend_defrag_duration_seconds", "Seconds that a defragmentation took",
-                                  Histogram::exponential(0.1, 2, 13));
+  const MaintenanceMetrics& metrics = maintenance_metrics();
   const uint64_t bytes_before = store_->stats().bytes_on_disk;
   const int64_t since_ms = now_ms();
   log_info("defragmenting", {{"bytes", bytes_before}});
-  inflight.set(1);
+  metrics.defragment_inflight.set(1);
   Status status = store_->defragment(cancel);
-  inflight.set(0);
+  metrics.defragment_inflight.set(0);
   const int64_t took_ms = now_ms() - since_ms;
   if (status.ok()) {
-    seconds.observe(static_cast<double>(took_ms) / 1000);
+    metrics.defragment_seconds.observe(static_cast<double>(took_ms) / 1000);
     log_info("defragmented",
              {{"bytes_before", bytes_before}, {"bytes_after", store_->stats().bytes_on_disk}, {"took_ms", took_ms}});
   } else {

@@ -8,8 +8,10 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/process_metrics.h"
+#include "server/maintenance_metrics.h"
 #include "server/member.h"
 #include "server/membership.h"
+#include "server/snapshot_metrics.h"
 
 namespace kv::server {
 namespace {
@@ -27,6 +29,9 @@ MemberMetrics::MemberMetrics(const Sources& sources) : sources_(sources), handle
   serve_store();
   serve_versions();
   serve_peers();
+  // Shown from the start, though nothing of it may have happened yet.
+  (void)maintenance_metrics();
+  (void)snapshot_metrics();
 }
 
 void MemberMetrics::gauge(const std::string& name, const std::string& help, std::function<double()> read) {
@@ -69,6 +74,10 @@ void MemberMetrics::serve_store() {
   stat("etcd_debugging_mvcc_current_revision", "The current revision of store.", &Stats::revision);
   stat("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.",
        &Stats::compact_revision);
+  // etcd counts events that wait for a stream's sender. Here what waits are revisions: the hub reads them when it comes
+  // to them, and what a stream can't take is read again from history (that is what slow watchers are).
+  gauge("etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent.",
+        [this] { return static_cast<double>(sources_.watches.untold_revisions()); });
   gauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.",
         [this] { return quota_bytes(); });
 }

@@ -16,6 +16,7 @@
 #include "server/engine.h"
 #include "server/pending_calls.h"
 #include "store/store.h"
+#include "store/watch_hub_thread.h"
 
 namespace kv::server {
 
@@ -31,6 +32,7 @@ class MemberMetrics {
     const Engine& engine;
     const PendingCalls& calls;
     const std::atomic<uint64_t>& term;
+    const store::WatchHubThread& watches;
     // --quota-backend-bytes; 0: there is none.
     int64_t quota_bytes = 0;
   };

@@ -6,20 +6,13 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/thread.h"
+#include "server/snapshot_metrics.h"
 
 namespace kv::server {
 namespace {
 
 // Of one file; then whatever sends or stores it is broken.
 constexpr int kMaxDamaged = 5;
-
-void count(bool received, raft::NodeId from) {
-  Metrics::global()
-      .counter(received ? "etcd_network_snapshot_receive_success" : "etcd_network_snapshot_receive_failures",
-               received ? "Total number of successful snapshot receives" : "Total number of snapshot receive failures",
-               {{"From", hex_id(from.value())}})
-      .add(1);
-}
 
 }  // namespace
 
@@ -69,7 +62,6 @@ void SnapshotReceiver::run() {
     if (stopped_) return;
     offer_.reset();
     lock.unlock();
-    count(state.ok(), offer.from);
     ports_.fetched(std::move(state));
     lock.lock();
   }
@@ -77,6 +69,8 @@ void SnapshotReceiver::run() {
 
 Result<FetchedState> SnapshotReceiver::work_off(const Offer& offer) {
   const int64_t began_ms = ports_.clock->monotonic_ms();
+  SnapshotTransfer transfer(snapshots_received_from(offer.from));
+  const Stopwatch saving;
   IncomingSnapshot incoming(paths_, ports_.hook);
   // The state has no place yet: whatever goes wrong, the leader may offer again.
   const auto again = [](const Status& why) { return Status(Code::kUnavailable, why.text()); };
@@ -86,8 +80,10 @@ Result<FetchedState> SnapshotReceiver::work_off(const Offer& offer) {
     // Renamed or not: nobody knows (a failed sync is not asked twice). The next start does.
     return placed.status().code() == Code::kDataLoss ? again(placed.status()) : placed.status();
   }
+  snapshot_metrics().save_seconds.observe(saving.seconds());
   auto next = ports_.store->open_next(placed->path);
   if (!next.ok()) return next.status();
+  transfer.complete();
   log_info("a snapshot was fetched", {{"from", offer.from.value()},
                                       {"index", placed->meta.index.value()},
                                       {"ms", ports_.clock->monotonic_ms() - began_ms}});

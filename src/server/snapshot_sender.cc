@@ -69,6 +69,7 @@ kvdpb::PeerResponse SnapshotSender::answer(raft::NodeId from, const kvdpb::PeerR
   if (request.has_snapshot_open()) {
     auto manifest = open(from, request.snapshot_open());
     status = manifest.status();
+    if (!status.ok()) snapshots_sent_to(from).failures.add();
     if (manifest.ok()) *response.mutable_snapshot_manifest() = *std::move(manifest);
   } else if (request.has_snapshot_read()) {
     auto piece = read(from, request.snapshot_read());
@@ -108,7 +109,7 @@ Result<kvdpb::SnapshotManifest> SnapshotSender::open(raft::NodeId from, const kv
     if (!made.ok()) return made.status();
     copy = *made;
   }
-  copy->last_used_ms = copy->users[from] = clock_.monotonic_ms();
+  asked(*copy, from);
   log_info("a member fetches a snapshot", {{"member", from.value()},
                                            {"index", copy->manifest.index()},
                                            {"files", copy->manifest.files_size()},
@@ -131,11 +132,13 @@ Result<SnapshotSender::Copy*> SnapshotSender::make_copy() {
     const raft::Index now(store_.applied_index());
     copied_ = copied_ ? std::min(*copied_, now) : now;
   }
+  const Stopwatch copying;
   const Result<store::StateInfo> info = store_.checkpoint(path);
   if (!info.ok()) {
     publish();
     return info.status();
   }
+  snapshot_metrics().copy_seconds.observe(copying.seconds());
   Copy copy;
   copy.manifest.set_id(id);
   copy.manifest.set_index(info->applied_index);
@@ -168,7 +171,7 @@ Result<kvdpb::SnapshotPiece> SnapshotSender::read(raft::NodeId from, const kvdpb
   const Status gone(Code::kNotFound, "this snapshot is gone");
   if (found == copies_.end()) return gone;
   Copy& copy = found->second;
-  copy.last_used_ms = copy.users[from] = clock_.monotonic_ms();
+  asked(copy, from);
   const auto file = std::find_if(copy.manifest.files().begin(), copy.manifest.files().end(),
                                  [&](const auto& f) { return f.name() == request.name(); });
   if (file == copy.manifest.files().end() || request.offset() > file->size()) return gone;
@@ -196,14 +199,18 @@ void SnapshotSender::close(raft::NodeId from, uint64_t id) {
   const auto found = copies_.find(id);
   if (found == copies_.end()) return;
   // The one who asks for the end has all of it. Asked again, the answer was lost.
-  if (found->second.users.erase(from) > 0) {
-    Metrics::global()
-        .counter("etcd_network_snapshot_send_success", "Total number of successful snapshot sends",
-                 {{"To", hex_id(from.value())}})
-        .add(1);
+  if (const auto user = found->second.users.find(from); user != found->second.users.end()) {
+    user->second->complete();
+    found->second.users.erase(user);
   }
   hold(raft::Index(found->second.manifest.index()), clock_.monotonic_ms() + options_.hold_after_close_ms);
   if (found->second.users.empty()) remove(id);
+}
+
+void SnapshotSender::asked(Copy& copy, raft::NodeId from) {
+  copy.last_used_ms = clock_.monotonic_ms();
+  auto& transfer = copy.users[from];
+  if (!transfer) transfer = std::make_unique<SnapshotTransfer>(snapshots_sent_to(from));
 }
 
 void SnapshotSender::hold(raft::Index index, int64_t until_ms) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "raft/types.h"
 #include "server/peer_calls.h"
 #include "server/snapshot_files.h"
+#include "server/snapshot_metrics.h"
 #include "store/store.h"
 
 namespace kv::server {
@@ -50,7 +52,8 @@ class SnapshotSender {
   struct Copy {
     kvdpb::SnapshotManifest manifest;
     std::map<std::string, uint64_t> checksums;  // of whole files, as far as they were needed
-    std::map<raft::NodeId, int64_t> users;      // and when each asked last
+    // Who fetches it.
+    std::map<raft::NodeId, std::unique_ptr<SnapshotTransfer>> users;
     int64_t last_used_ms = 0;
   };
   using Job = std::function<void()>;
@@ -59,6 +62,8 @@ class SnapshotSender {
   Result<kvdpb::SnapshotManifest> open(raft::NodeId from, const kvdpb::SnapshotOpen& request);
   Result<kvdpb::SnapshotPiece> read(raft::NodeId from, const kvdpb::SnapshotRead& request);
   void close(raft::NodeId from, uint64_t id);
+  // A question by one who fetches, or begins to.
+  void asked(Copy& copy, raft::NodeId from);
   Result<Copy*> make_copy();
   void remove(uint64_t id);
   void remove_idle();

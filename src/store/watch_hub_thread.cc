@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "base/thread.h"
+#include "store/change_source.h"
 
 namespace kv::store {
 namespace {
@@ -28,7 +29,16 @@ void publish(const WatchHub::Counts& counts) {
 }  // namespace
 
 WatchHubThread::WatchHubThread(const ChangeSource& source, const WatchHubOptions& options, const Clock& clock)
-    : clock_(clock), hub_(source, &rights_, options), thread_([this] { run(); }) {}
+    : source_(source),
+      clock_(clock),
+      told_(source.revision()),
+      hub_(source, &rights_, options),
+      thread_([this] { run(); }) {}
+
+int64_t WatchHubThread::untold_revisions() const {
+  const int64_t told = told_.load(std::memory_order_acquire);  // first, as it runs after the other
+  return source_.revision() - told;
+}
 
 bool WatchHubThread::post(Work work) {
   {
@@ -87,6 +97,7 @@ void WatchHubThread::run() {
     for (Work& w : work) w(hub_);
     work.clear();
     const bool more = hub_.step(clock_.monotonic_ms());
+    told_.store(hub_.cursor(), std::memory_order_release);
     publish(hub_.counts());
     if (!more) sleep(hub_.next_ms());
   }

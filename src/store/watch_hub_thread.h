@@ -36,6 +36,9 @@ class WatchHubThread final : public CommitListener {
   // Counted before what is committed afterwards is visible, so that the hub asks again before it sends any of it.
   void rights_changed() override { rights_.fetch_add(1, std::memory_order_release); }
 
+  // Revisions that are committed and that no watcher who is up to date was told of yet. Any thread.
+  int64_t untold_revisions() const;
+
   // All streams fail with `reason`; no work and no event after it. Not from the hub's thread.
   void stop(const Status& reason);
 
@@ -49,7 +52,9 @@ class WatchHubThread final : public CommitListener {
   // Sleeps until there is news or work, or until the hub wants a step.
   void sleep(int64_t until_ms);
 
+  const ChangeSource& source_;
   const Clock& clock_;
+  std::atomic<int64_t> told_;  // the hub's cursor after its last step
   std::atomic<uint64_t> rights_{0};
   WatchHub hub_;  // the thread's own
   std::atomic<int> state_{kIdle};

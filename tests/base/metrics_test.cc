@@ -15,7 +15,8 @@ using testing::Not;
 TEST(Metrics, Renders_counters_and_gauges_as_prometheus_reads_them) {
   Metrics metrics;
   metrics.counter("puts_total", "Puts seen").add(3);
-  metrics.gauge("is_leader", "Whether this member leads").set(1);
+  metrics.gauge("is_leader", "Whether this member leads").set(3);
+  metrics.gauge("is_leader", "Whether this member leads").add(-2);
   const std::string text = metrics.render();
   EXPECT_THAT(text, HasSubstr("# HELP puts_total Puts seen\n# TYPE puts_total counter\nputs_total 3"));
   EXPECT_THAT(text, HasSubstr("# TYPE is_leader gauge\nis_leader 1"));
@@ -48,6 +49,7 @@ TEST(Metrics, Histogram_buckets_are_cumulative_and_inclusive) {
   Metrics metrics;
   Histogram& histogram = metrics.histogram("sync_seconds", "fsync", {0.5, 1.0, 2.0});
   for (const double v : {0.25, 0.5, 0.75, 2.0, 100.0}) histogram.observe(v);
+  EXPECT_EQ(histogram.count(), 5U);
   const std::string text = metrics.render();
   EXPECT_THAT(text, HasSubstr("sync_seconds_bucket{le=\"0.5\"} 2"));
   EXPECT_THAT(text, HasSubstr("sync_seconds_bucket{le=\"1\"} 3"));

@@ -8,6 +8,7 @@
 #include "fixture.h"
 #include "server/incoming_snapshot.h"
 #include "server/membership.h"
+#include "server/snapshot_metrics.h"
 #include "server/snapshot_sender.h"
 
 namespace kv::server {
@@ -180,6 +181,39 @@ TEST_F(SnapshotFiles, What_was_fetched_before_a_restart_is_not_fetched_again) {
   uint64_t total = 0;
   for (const auto& file : manifest.files()) total += file.size();
   EXPECT_EQ(incoming.bytes_missing(), total - fetched);
+}
+
+// Each test has its own members, so that others' numbers are not in the way.
+TEST_F(SnapshotFiles, A_sender_counts_what_it_sends_by_its_end) {
+  const auto close = [this](uint64_t id, uint64_t from) {
+    kvdpb::PeerRequest request;
+    request.mutable_snapshot_close()->set_id(id);
+    EXPECT_EQ(ask(request, from).code(), 0);
+  };
+  const SnapshotTraffic good = snapshots_sent_to(raft::NodeId(501)), bad = snapshots_sent_to(raft::NodeId(502));
+  const auto manifest = open(0, 100, 501).snapshot_manifest();
+  EXPECT_EQ(open(manifest.id(), 100, 502).snapshot_manifest().id(), manifest.id());
+  EXPECT_EQ(open(manifest.id(), 100, 501).snapshot_manifest().id(), manifest.id()) << "it goes on with that";
+  EXPECT_EQ(good.inflight.value(), 1);
+  EXPECT_EQ(bad.inflight.value(), 1);
+  close(manifest.id(), 501);
+  close(manifest.id(), 501);  // asked again: the answer was lost
+  EXPECT_EQ(good.inflight.value(), 0);
+  EXPECT_EQ(good.successes.value(), 1u);
+  EXPECT_EQ(good.seconds.count(), 1u);
+  EXPECT_EQ(good.failures.value(), 0u);
+  // It wants another, which cannot be had: two have come to nothing.
+  EXPECT_EQ(static_cast<Code>(open(0, kSnapshotIndex + 1, 502).code()), Code::kUnavailable);
+  EXPECT_EQ(bad.inflight.value(), 0);
+  EXPECT_EQ(bad.failures.value(), 2u);
+  // The sender ends meanwhile.
+  (void)open(0, 100, 502);
+  EXPECT_EQ(bad.inflight.value(), 1);
+  sender_.reset();
+  EXPECT_EQ(bad.inflight.value(), 0);
+  EXPECT_EQ(bad.failures.value(), 3u);
+  EXPECT_EQ(bad.successes.value(), 0u);
+  EXPECT_EQ(bad.seconds.count(), 0u);
 }
 
 TEST_F(SnapshotFiles, A_sender_that_has_the_copy_no_more_gives_another) {

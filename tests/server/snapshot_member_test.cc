@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "members_fixture.h"
+#include "server/snapshot_metrics.h"
 
 namespace kv::server {
 namespace {
@@ -63,6 +64,11 @@ TEST_F(ShortLog, A_member_that_was_away_for_longer_catches_up_by_a_snapshot) {
   const uint64_t before = snapshots_installed();
   const double sent = sum_of("etcd_network_snapshot_send_success");
   const double received = sum_of("etcd_network_snapshot_receive_success");
+  const double sent_in_time = sum_of("etcd_network_snapshot_send_total_duration_seconds_count");
+  const double received_in_time = sum_of("etcd_network_snapshot_receive_total_duration_seconds_count");
+  const uint64_t copied = snapshot_metrics().copy_seconds.count();
+  const uint64_t saved = snapshot_metrics().save_seconds.count();
+  const uint64_t synced = snapshot_metrics().sync_seconds.count();
   // The log is kept for a while for one that was heard of just now: so it is away for longer when it was not cut yet.
   for (int writes = 300; snapshots_installed() == before && writes < 100'000; writes *= 2) {
     members_[away].reset();
@@ -74,6 +80,13 @@ TEST_F(ShortLog, A_member_that_was_away_for_longer_catches_up_by_a_snapshot) {
   EXPECT_GT(snapshots_installed(), before) << "the log was not cut, so this test has shown nothing";
   EXPECT_GT(sum_of("etcd_network_snapshot_send_success"), sent);
   EXPECT_GT(sum_of("etcd_network_snapshot_receive_success"), received);
+  EXPECT_GT(sum_of("etcd_network_snapshot_send_total_duration_seconds_count"), sent_in_time);
+  EXPECT_GT(sum_of("etcd_network_snapshot_receive_total_duration_seconds_count"), received_in_time);
+  EXPECT_GT(snapshot_metrics().copy_seconds.count(), copied);
+  EXPECT_GT(snapshot_metrics().save_seconds.count(), saved);
+  EXPECT_GT(snapshot_metrics().sync_seconds.count(), synced + 1) << "it has several files";
+  EXPECT_EQ(sum_of("etcd_network_snapshot_send_inflights_total"), 0);
+  EXPECT_EQ(sum_of("etcd_network_snapshot_receive_inflights_total"), 0);
   // It goes on as any other, through the log.
   for (int i = 0; i < 20; ++i) write(*members_[away], "more" + std::to_string(i), "1");
   ASSERT_TRUE(eventually([&] { return same_hash(*members_[away], other_than(away)); }));

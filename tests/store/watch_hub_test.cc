@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
 #include "store/change_source.h"
 #include "store/watch_hub_thread.h"
 #include "temp_store.h"
@@ -448,6 +451,18 @@ TEST(WatchHubThreadTest, Is_woken_by_commits_and_ends_its_streams) {
       }
     }
     for (size_t seen = sink->seen; seen < 2000; seen = sink->seen) sink->seen.wait(seen);
+    while (hub.untold_revisions() > 0) std::this_thread::yield();
+    // What is committed while the hub is busy is untold.
+    std::promise<void> busy, go_on;
+    EXPECT_TRUE(hub.post([&](WatchHub&) {
+      busy.set_value();
+      go_on.get_future().wait();
+    }));
+    busy.get_future().wait();
+    for (int i = 0; i < 3; ++i) store.put("b", "v");
+    EXPECT_EQ(hub.untold_revisions(), 3);
+    go_on.set_value();
+    while (hub.untold_revisions() > 0) std::this_thread::yield();
     store->set_commit_listener(nullptr);
     hub.stop({Code::kUnavailable, "etcdserver: server stopped"});
     EXPECT_EQ(sink->end.text(), "etcdserver: server stopped");
