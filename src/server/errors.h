@@ -15,6 +15,9 @@ inline Status timed_out_applying() {
 inline Status timed_out_connection() {
   return {Code::kUnavailable, "etcdserver: request timed out, possibly due to connection lost"};
 }
+inline Status timed_out_leader() {
+  return {Code::kUnavailable, "etcdserver: request timed out, possibly due to previous leader failure"};
+}
 inline Status no_leader() { return {Code::kUnavailable, "etcdserver: no leader"}; }
 inline Status leader_changed() { return {Code::kUnavailable, "etcdserver: leader changed"}; }
 inline Status state_replaced() {

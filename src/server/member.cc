@@ -292,13 +292,19 @@ void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
   leaderless_.leader_known(static_cast<bool>(soft.leader), now_ms());
   if (soft.leader) {
     // A change of role under the same leader is none.
-    if (std::exchange(last_leader_, soft.leader.value()) != soft.leader.value()) changes.add();
+    if (const uint64_t last = std::exchange(last_leader_, soft.leader.value()); last != soft.leader.value()) {
+      changes.add();
+      if (last != 0) calls_.leader_lost();
+      // Long enough for a new leader's first entry, which commits what is in its log, and for what the last one held back
+      // and hands on.
+      calls_.leader_found(now_ms() + 2 * options_.election_timeout_ms);
+    }
     log_info("a leader is known",
              {{"leader", hex_id(soft.leader.value())}, {"term", term.value()}, {"role", raft::role_name(soft.role)}});
     transfers_.leader_is(soft.leader.value());
     introduce_myself();
   } else {
-    last_leader_ = 0;
+    if (std::exchange(last_leader_, 0) != 0) calls_.leader_lost();
     log_warning("no leader", {{"term", term.value()}, {"role", raft::role_name(soft.role)}});
   }
 }

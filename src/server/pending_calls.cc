@@ -1,5 +1,7 @@
 #include "server/pending_calls.h"
 
+#include <algorithm>
+
 #include "base/metrics.h"
 #include "server/errors.h"
 
@@ -21,7 +23,7 @@ Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion&
   if (calls_.size() >= max_calls_ || bytes_ + bytes > max_bytes_) return errors::too_many_requests();
   const uint64_t number = ++last_number_;
   calls_.emplace(number, Call{std::move(completion), bytes});
-  expiries_.push_back({expires_ms, number});
+  expiries_.push_back({.expires_ms = expires_ms, .number = number});
   bytes_ += bytes;
   return number;
 }
@@ -41,13 +43,31 @@ std::vector<Completion> PendingCalls::take(const std::vector<uint64_t>& numbers)
   return taken;
 }
 
+void PendingCalls::leader_lost() {
+  const std::lock_guard lock(mutex_);
+  lost_up_to_ = last_number_;
+}
+
+void PendingCalls::leader_found(int64_t expires_ms) {
+  const std::lock_guard lock(mutex_);
+  for (Expiry& expiry : expiries_) {
+    if (expiry.number > lost_up_to_) break;
+    expiry.expires_ms = std::min(expiry.expires_ms, expires_ms);
+    expiry.leader_changed = true;
+  }
+}
+
 void PendingCalls::expire(int64_t now_ms) {
-  std::vector<Completion> expired;
+  struct Expired {
+    Completion completion;
+    bool leader_changed;
+  };
+  std::vector<Expired> expired;
   {
     const std::lock_guard lock(mutex_);
     while (!expiries_.empty() && expiries_.front().expires_ms <= now_ms) {
       if (const auto found = calls_.find(expiries_.front().number); found != calls_.end()) {
-        expired.push_back(std::move(found->second.completion));
+        expired.push_back({std::move(found->second.completion), expiries_.front().leader_changed});
         bytes_ -= found->second.bytes;
         calls_.erase(found);
       }
@@ -55,7 +75,8 @@ void PendingCalls::expire(int64_t now_ms) {
     }
   }
   count_failed(expired.size());
-  for (Completion& completion : expired) completion(errors::timed_out(), nullptr);
+  for (auto& [completion, leader_changed] : expired)
+    completion(leader_changed ? errors::timed_out_leader() : errors::timed_out(), nullptr);
 }
 
 void PendingCalls::close(Status status) {

@@ -1,5 +1,7 @@
 // The calls of this member's clients that wait for their proposal to be applied. A call is added before its
-// proposal leaves, and ended exactly once: by its command being applied here, or by time.
+// proposal leaves, and ended exactly once: by its command being applied here, or by time. The time is short once the
+// leader to whom it went is known to be another: what reached the log that counts is applied soon, and what did not is
+// never sent again, for nobody can tell the two apart.
 //
 // The count and the bytes that may wait are bounded: this is where overload is refused.
 #pragma once
@@ -27,7 +29,7 @@ class PendingCalls {
   // Numbers ascend from `first_number`, which must be random: commands from before a restart are applied again
   // after it, and must not meet a call of the new life under their number.
   PendingCalls(size_t max_calls, size_t max_bytes, uint64_t first_number)
-      : max_calls_(max_calls), max_bytes_(max_bytes), last_number_(first_number) {}
+      : max_calls_(max_calls), max_bytes_(max_bytes), last_number_(first_number), lost_up_to_(first_number) {}
 
   // The call's number, which goes into the command; or ResourceExhausted "etcdserver: too many requests", or
   // Unavailable "etcdserver: server stopped" after close(). `completion` is moved from only on success.
@@ -36,7 +38,13 @@ class PendingCalls {
   // Takes the completions of those `numbers` that still wait, in that order; empty functions for the rest.
   std::vector<Completion> take(const std::vector<uint64_t>& numbers);
 
-  // Ends what has expired by `now_ms` with Unavailable "etcdserver: request timed out".
+  // The leader to whom all went that wait leads no more.
+  void leader_lost();
+  // Somebody leads. What waits since before the last leader was lost expires at `expires_ms` at the latest.
+  void leader_found(int64_t expires_ms);
+
+  // Ends what has expired by `now_ms` with Unavailable "etcdserver: request timed out", with etcd's words for a change of
+  // leaders where there was one.
   void expire(int64_t now_ms);
 
   // Ends all that wait with `status`, and every later add().
@@ -55,6 +63,7 @@ class PendingCalls {
   struct Expiry {
     int64_t expires_ms;
     uint64_t number;
+    bool leader_changed = false;
   };
 
   const size_t max_calls_;
@@ -62,6 +71,7 @@ class PendingCalls {
 
   mutable std::mutex mutex_;  // guards all below
   uint64_t last_number_;
+  uint64_t lost_up_to_;  // the number of the last call whose leader was lost
   size_t bytes_ = 0;
   bool closed_ = false;
   std::unordered_map<uint64_t, Call> calls_;

@@ -118,8 +118,8 @@ class Writers:
             member = alive[(number + count) % len(alive)]
             count += 1
             try:
-                # A write that was on its way to a leader that goes is told of by nobody, and its client would wait for
-                # the server's timeout, as with etcd. Whether the members take writes is asked by the next one.
+                # A write that was on its way to a leader that goes is told of by nobody, and its client waits for two
+                # election timeouts more. Whether the members take writes is asked by the next one.
                 member.call("/v3/kv/put", {"key": b64(key), "value": b64(value)}, timeout=ELECTION_TIMEOUT_S / 2)
             except (OSError, RuntimeError):
                 continue  # nothing is known of this one
@@ -265,6 +265,30 @@ class Members(unittest.TestCase):
         learner.end(signal.SIGTERM)
         learner.start("", "existing")
         self.eventually(learner.serves, "it serves again")
+
+    def test_a_write_to_a_leader_that_fell_silent_ends_when_another_leads(self):
+        self.start_three()
+        refused = None
+        deadline = time.monotonic() + 120
+        while refused is None:
+            self.assertLess(time.monotonic(), deadline, "no write met a silent leader")
+            leader = next((m for m in self.members if m.leads()), None)
+            if leader is None:
+                continue
+            other = next(m for m in self.members if m is not leader)
+            leader.process.send_signal(signal.SIGSTOP)
+            try:
+                other.call("/v3/kv/put", {"key": b64("a"), "value": b64("1")}, timeout=30)
+            except RuntimeError as error:
+                refused = str(error)
+            else:
+                leader.process.send_signal(signal.SIGCONT)  # it led no more
+        self.assertIn("etcdserver: request timed out, possibly due to previous leader failure", refused)
+        # Its fate is nobody's to tell, but it is the same for all; and whoever writes again is answered.
+        other.call("/v3/kv/put", {"key": b64("b"), "value": b64("2")}, timeout=30)
+        leader.process.send_signal(signal.SIGCONT)
+        self.eventually(leader.serves, "the silent one is back")
+        self.assert_equal_hashes()
 
     def test_who_was_not_added_is_told_how(self):
         self.start_three()

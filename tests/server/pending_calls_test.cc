@@ -48,6 +48,39 @@ TEST(PendingCalls, Expired_calls_end_with_a_timeout_once) {
   EXPECT_FALSE(calls.take({*number})[0]) << "a command applied after its call's time must find nobody";
 }
 
+TEST(PendingCalls, A_call_whose_leader_is_another_now_ends_soon_and_with_etcds_words) {
+  PendingCalls calls(10, 1000, 41);
+  Outcome before, applied, between, after;
+  Completion first = record(before), second = record(applied), third = record(between), fourth = record(after);
+  calls.leader_found(50);  // the first leader of this life: there is nothing yet
+  ASSERT_TRUE(calls.add(1, 7000, first).ok());
+  const auto number = calls.add(1, 7000, second);
+  calls.leader_lost();
+  ASSERT_TRUE(calls.add(1, 7001, third).ok()) << "it waits for whoever leads next";
+  calls.expire(3000);
+  EXPECT_EQ(before.calls, 0) << "the same leader may come back with it";
+  calls.leader_found(5000);
+  ASSERT_TRUE(calls.add(1, 7002, fourth).ok());
+  calls.expire(4999);
+  EXPECT_EQ(before.calls, 0);
+  ASSERT_TRUE(calls.take({*number})[0]) << "it had reached the log";
+  calls.expire(5000);
+  EXPECT_EQ(before.calls, 1);
+  EXPECT_EQ(before.status,
+            Status(Code::kUnavailable, "etcdserver: request timed out, possibly due to previous leader failure"));
+  EXPECT_EQ(between.calls, 0);
+  EXPECT_EQ(after.calls, 0);
+  // A leader's time never makes a call wait longer.
+  calls.leader_lost();
+  calls.leader_found(9000);
+  calls.expire(7001);
+  EXPECT_EQ(between.calls, 1);
+  EXPECT_EQ(after.calls, 0);
+  calls.expire(7002);
+  EXPECT_EQ(after.calls, 1);
+  EXPECT_EQ(calls.size(), 0u);
+}
+
 TEST(PendingCalls, Refuses_beyond_either_limit_and_leaves_the_completion_alone) {
   PendingCalls by_count(1, 1000, 0);
   Outcome outcome;
