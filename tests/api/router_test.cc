@@ -41,6 +41,11 @@ TEST(Router, What_has_no_route_is_404_and_a_wrong_method_405_with_the_right_ones
 
 TEST(Router, Head_is_served_by_get) { EXPECT_EQ(found("HEAD", "/health"), "GET /health"); }
 
+TEST(Router, A_percent_sign_begins_an_escape) {
+  for (const char* good : {"/", "/a", "/%41", "/a%2fb%2F", "/%2525"}) EXPECT_TRUE(escapes_are_whole(good)) << good;
+  for (const char* bad : {"/%", "/a%4", "/%zz", "/%41%", "/%%41", "/%4g"}) EXPECT_FALSE(escapes_are_whole(bad)) << bad;
+}
+
 TEST(Router, Targets_are_split_into_path_and_query) {
   using Parts = std::pair<std::string, std::string>;
   EXPECT_EQ(split_target("/a/b"), Parts("/a/b", ""));

@@ -72,6 +72,7 @@ OpenExchange::OpenExchange(std::shared_ptr<ServerCore> core, IoThread& thread, s
 
 void OpenExchange::begin() {
   if (std::optional<HttpResponse> refused = core_->access.refuse(*request_)) return respond(*std::move(refused));
+  if (!escapes_are_whole(request_->path)) return respond({.status = 400, .body = "400 Bad Request"});
   core_->access.add_headers(*request_, access_headers_);
   if (request_->method == "OPTIONS") return respond({.content_type = ""});  // what a browser asks before a request
   const RouteMatch match = find_route(core_->routes, request_->method, request_->path);

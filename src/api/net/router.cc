@@ -1,5 +1,6 @@
 #include "api/net/router.h"
 
+#include <cctype>
 #include <utility>
 
 namespace kv::api {
@@ -23,6 +24,16 @@ RouteMatch find_route(const std::vector<Route>& routes, std::string_view method,
     match.route = &route;
   }
   return match;
+}
+
+bool escapes_are_whole(std::string_view path) {
+  const auto is_hex = [path](size_t at) {
+    return at < path.size() && std::isxdigit(static_cast<unsigned char>(path[at]));
+  };
+  for (size_t at = path.find('%'); at != std::string_view::npos; at = path.find('%', at + 3)) {
+    if (!is_hex(at + 1) || !is_hex(at + 2)) return false;
+  }
+  return true;
 }
 
 HttpResponse plain_error(int status, std::string_view text) {

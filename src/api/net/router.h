@@ -16,6 +16,9 @@ struct RouteMatch {
 // The route with the longest path that fits wins, an exact one before a prefix. HEAD is served by GET's routes.
 RouteMatch find_route(const std::vector<Route>& routes, std::string_view method, std::string_view path);
 
+// Whether each % in a path begins an escape. One that does not is nobody's path, and refused whatever the method (400).
+bool escapes_are_whole(std::string_view path);
+
 // "404 page not found" and its like: what is answered where no route does.
 HttpResponse plain_error(int status, std::string_view text);
 // The answer for a match without a route: 404 or 405.
