@@ -191,7 +191,7 @@ void* AsyncCalls::open(const std::shared_ptr<Exchange>& exchange, std::shared_pt
     poller->stream_ends();
   };
   poller_->stream_begins();
-  return &exchange->done;
+  return Poller::tag(exchange->done);
 }
 
 void AsyncCalls::finish(const CallPtr& call, const Status& status) {

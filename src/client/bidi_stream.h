@@ -35,7 +35,9 @@ class BidiStream : public std::enable_shared_from_this<BidiStream<Request, Respo
     poller_->stream_begins();
     call_ = std::move(call);
     self_ = this->shared_from_this();
-    call_->StartCall(&started_);
+    // Whatever the call writes of its own in here is there when its beginning is reported.
+    const std::lock_guard lock(mutex_);
+    call_->StartCall(Poller::tag(started_));
   }
 
   // Dropped when the stream is over. What waits is bounded by who sends: a request a watch or lease.
@@ -68,19 +70,19 @@ class BidiStream : public std::enable_shared_from_this<BidiStream<Request, Respo
   void read() {
     if (closing_ || !open_) return;
     reading_ = true;
-    call_->Read(&response_, &read_);
+    call_->Read(&response_, Poller::tag(read_));
   }
   void write_next() {
     if (closing_ || !open_ || writing_ || requests_.empty()) return;
     writing_ = true;
-    call_->Write(requests_.front(), &written_);
+    call_->Write(requests_.front(), Poller::tag(written_));
   }
   // Asks for the status, once nothing else is under way.
   void close() {
     closing_ = true;
     if (!answered_ || reading_ || writing_ || finishing_) return;
     finishing_ = true;
-    call_->Finish(&status_, &finished_);
+    call_->Finish(&status_, Poller::tag(finished_));
   }
 
   void on_started(bool ok) {

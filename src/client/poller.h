@@ -25,6 +25,9 @@ class Poller {
   Poller& operator=(const Poller&) = delete;
 
   grpc::CompletionQueue* queue() { return &queue_; }
+  // For an operation on the queue: `done` is run at its end, and sees all that the caller had written by now. It must
+  // live until then.
+  static void* tag(Done& done);
   void stream_begins();
   void stream_ends();
 
