@@ -102,8 +102,7 @@ void AsyncCalls::look() {
   waiting_.erase(over, waiting_.end());
   if (!given_up.empty()) {
     const Status unreachable = connecting_->unreachable();
-    // When the first attempt got an answer, that says more than the failure to find somebody for the second.
-    for (const auto& call : given_up) finish(call, call->attempts == 0 ? unreachable : Status(call->history.last));
+    for (const auto& call : given_up) finish(call, Calls::unreachable(call->history, unreachable));
   }
   if (waiting_.empty()) return connecting_.reset();
   loop_.post_at(now + Connecting::kLook, task([this] {

@@ -67,6 +67,14 @@ bool Calls::try_again(History& history, const Status& status, Endpoint& endpoint
   return true;
 }
 
+Status Calls::unreachable(const History& history, const Status& unreachable) {
+  if (history.last.ok()) return unreachable;
+  // A server's answer to the first attempt says more than the failure to find somebody for the second.
+  if (history.last.text().starts_with("etcdserver: ")) return history.last;
+  // A connection that broke is only half of why there is no answer: the other half is that no other came about.
+  return Status(unreachable.code(), unreachable.text() + "; before that " + history.last.text());
+}
+
 bool Calls::try_login_again(History& history, const Status& status, Endpoint& endpoint) {
   history.last = explained(status, endpoint, Repeat::kSafe);
   if (!may_retry(status, Repeat::kSafe, endpoints_.size())) return false;
@@ -80,8 +88,7 @@ Status Calls::run(Repeat repeat, const CallOptions& call, const Attempt& attempt
   for (size_t n = 0; n < kAttemptsMax; ++n) {
     if (!pause_before(n, deadline)) break;
     auto endpoint = choose(only, deadline);
-    // When the first attempt got an answer, that says more than the failure to find somebody for the second.
-    if (!endpoint.ok()) return n == 0 ? endpoint.status() : history.last;
+    if (!endpoint.ok()) return unreachable(history, endpoint.status());
 
     grpc::ClientContext context;
     if (const Status s = authorise(**endpoint, context, deadline); !s.ok()) {

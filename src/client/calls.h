@@ -40,6 +40,8 @@ class Calls {
   bool try_again(History& history, const Status& status, Endpoint& endpoint, bool elsewhere = true);
   // The same behind a login on `endpoint`: the call itself was not sent, so a write may be tried again too.
   bool try_login_again(History& history, const Status& status, Endpoint& endpoint);
+  // What a call answers for which no endpoint could be reached, behind what came of the attempts before.
+  static Status unreachable(const History& history, const Status& unreachable);
   SteadyTime deadline_of(const CallOptions& call) const;
   // Before attempt number `attempt`.
   std::chrono::microseconds pause(size_t attempt);

@@ -214,6 +214,30 @@ TEST(ClientFailure, All_dead_names_every_endpoint_and_why) {
   EXPECT_LT(steady_clock::now() - begin, milliseconds(3000)) << "the dial timeout ends the wait, not the call's";
 }
 
+TEST(ClientFailure, Read_whose_connection_breaks_and_finds_no_other_tells_both) {
+  FakeMember member("m");
+  SilentListener silent;
+  std::atomic<bool> arrived{false};
+  std::atomic<bool> over{false};
+  member.behaviour = [&](grpc::ServerContext&) {
+    arrived = true;
+    while (!over) std::this_thread::sleep_for(milliseconds(1));
+    return grpc::Status::OK;
+  };
+  auto client = client_for({member.endpoint(), silent.endpoint()}, milliseconds(1500));
+  std::thread breaker([&] {
+    while (!arrived && !over) std::this_thread::sleep_for(milliseconds(1));
+    member.stop();
+  });
+  const auto got = client->get("k", {}, {.timeout = milliseconds(60'000)});
+  over = true;
+  breaker.join();
+  ASSERT_FALSE(got.ok());
+  EXPECT_EQ(got.status().code(), Code::kUnavailable);
+  EXPECT_THAT(got.status().text(), AllOf(HasSubstr("no endpoint can be reached: "), HasSubstr("tried for"),
+                                         HasSubstr("; before that " + member.endpoint() + ": ")));
+}
+
 TEST(ClientFailure, Name_that_does_not_resolve_is_named) {
   auto client = client_for({"no-such-host.invalid:2379"}, milliseconds(1500));
   const auto got = client->get("k");

@@ -107,7 +107,7 @@ TEST_F(EmbeddedServer, Three_members_in_one_process_are_a_cluster_that_outlives_
     names.insert(server->name());
   }
   EXPECT_EQ(names, (std::set<std::string>{"m1", "m2", "m3"}));
-  auto client = Client::create({.endpoints = endpoints, .call_timeout = 30s});
+  auto client = Client::create({.endpoints = endpoints, .dial_timeout = 30s, .call_timeout = 30s});
   ASSERT_TRUE((*client)->put("a", "1").ok());
   for (auto& server : *servers) {
     if (server->is_leader()) {

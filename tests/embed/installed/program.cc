@@ -13,15 +13,17 @@ int main() {
   if (!servers.ok()) return std::cerr << servers.status().text() << '\n', 1;
   std::vector<std::string> endpoints;
   for (const auto& server : *servers) endpoints.push_back(server->endpoint());
-  const auto client = kv::Client::create({.endpoints = endpoints, .call_timeout = std::chrono::seconds(60)});
+  constexpr std::chrono::seconds kPatience(60);
+  const auto client =
+      kv::Client::create({.endpoints = endpoints, .dial_timeout = kPatience, .call_timeout = kPatience});
   if (!client.ok()) return std::cerr << client.status().text() << '\n', 1;
   if (const auto put = (*client)->put("message", "hello"); !put.ok()) {
     return std::cerr << put.status().text() << '\n', 1;
   }
   std::string names;
   for (const auto& server : *servers) {
-    const auto one =
-        kv::Client::create({.endpoints = {server->endpoint()}, .call_timeout = std::chrono::seconds(60)});
+    const auto one = kv::Client::create(
+        {.endpoints = {server->endpoint()}, .dial_timeout = kPatience, .call_timeout = kPatience});
     const auto got = (*one)->get("message");
     if (!got.ok()) return std::cerr << got.status().text() << '\n', 1;
     names += (names.empty() ? "" : server->name() == "m3" ? " and " : ", ") + server->name();
