@@ -16,7 +16,8 @@ std::string_view bare(std::string_view token) {
 }  // namespace
 
 Result<std::unique_ptr<Authorizer>> Authorizer::make(const TokenOptions& options, const store::Store& store,
-                                                     const Clock& clock, Confirm confirm, BasicLogins::Prove prove) {
+                                                     const Clock& clock, Confirm confirm, BasicLogins::Prove prove,
+                                                     BasicLogins::MayTry may_try) {
   std::unique_ptr<Jwt> jwt;
   const std::string_view kind = options.kind;
   if (kind.starts_with("jwt,")) {
@@ -30,17 +31,17 @@ Result<std::unique_ptr<Authorizer>> Authorizer::make(const TokenOptions& options
                       options.kind + "\"");
   }
   return std::unique_ptr<Authorizer>(
-      new Authorizer(options, std::move(jwt), store, clock, std::move(confirm), std::move(prove)));
+      new Authorizer(options, std::move(jwt), store, clock, std::move(confirm), std::move(prove), std::move(may_try)));
 }
 
 Authorizer::Authorizer(const TokenOptions& options, std::unique_ptr<Jwt> jwt, const store::Store& store,
-                       const Clock& clock, Confirm confirm, BasicLogins::Prove prove)
+                       const Clock& clock, Confirm confirm, BasicLogins::Prove prove, BasicLogins::MayTry may_try)
     : store_(store),
       clock_(clock),
       confirm_(std::move(confirm)),
       jwt_(std::move(jwt)),
       simple_(options.simple_ttl_ms),
-      logins_(std::move(prove)) {}
+      logins_(std::move(prove), std::move(may_try)) {}
 
 void Authorizer::admit(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted) {
   if (right == Right::kOpen) return admitted(Status());
@@ -61,17 +62,26 @@ void Authorizer::admit(CallPtr call, Right right, absl::AnyInvocable<void(Status
 
 void Authorizer::admit_by_password(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted) {
   CallContext& context = *call;
-  if (auto known = logins_.find(context.basic); known && store_.auth()->permit_user(*known).ok()) {
-    context.identity = *std::move(known);
+  auto known = logins_.find(context);
+  if (!known.ok()) return admitted(known.status());
+  if (*known && store_.auth()->permit_user(**known).ok()) {
+    wipe(&context.basic);
+    context.identity = *std::move(*known);
     Status judged = judge(context, right);
     return admitted(std::move(judged));
   }
-  logins_.prove(context, [this, call = std::move(call), right,
-                          admitted = std::move(admitted)](Result<store::Identity> proved) mutable {
-    if (!closed()) return admitted(Status());
-    if (!proved.ok()) return admitted(proved.status());
-    call->identity = *std::move(proved);
-    admitted(judge(*call, right));
+  logins_.prove(call, [this, call, right, admitted = std::move(admitted)](Result<store::Identity> proved) mutable {
+    wipe(&call->basic);
+    Status status = proved.status();
+    if (proved.ok()) call->identity = *std::move(proved);
+    // What follows may take long: it is not for the thread that compares passwords.
+    CallContext& own = *call;
+    own.post(
+        [this, call = std::move(call), right, status = std::move(status), admitted = std::move(admitted)]() mutable {
+          if (!closed()) return admitted(Status());
+          Status judged = status.ok() ? judge(*call, right) : std::move(status);
+          admitted(std::move(judged));
+        });
   });
 }
 

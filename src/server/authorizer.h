@@ -30,7 +30,8 @@ class Authorizer final : public Gate {
 
   // InvalidArgument for options that make no sense, with a text for people. `store` and `clock` must outlive it.
   static Result<std::unique_ptr<Authorizer>> make(const TokenOptions& options, const store::Store& store,
-                                                  const Clock& clock, Confirm confirm, BasicLogins::Prove prove);
+                                                  const Clock& clock, Confirm confirm, BasicLogins::Prove prove,
+                                                  BasicLogins::MayTry may_try);
 
   bool closed() const override { return store_.auth_enabled(); }
   void admit(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted) override;
@@ -47,7 +48,7 @@ class Authorizer final : public Gate {
 
  private:
   Authorizer(const TokenOptions& options, std::unique_ptr<Jwt> jwt, const store::Store& store, const Clock& clock,
-             Confirm confirm, BasicLogins::Prove prove);
+             Confirm confirm, BasicLogins::Prove prove, BasicLogins::MayTry may_try);
 
   void admit_by_password(CallPtr call, Right right, absl::AnyInvocable<void(Status)> admitted);
   Status judge(CallContext& call, Right right) const;

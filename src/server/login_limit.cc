@@ -1,5 +1,7 @@
 #include "server/login_limit.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
 
 #include "server/errors.h"
@@ -7,9 +9,14 @@
 namespace kv::server {
 namespace {
 
-// A user's name can't be taken for a part of an address: the address comes first, and has no blank.
+// A hash, since strangers make these names as long as they like. A user's name can't be taken for a part of an address:
+// the address comes first, and has no blank.
 std::string name_of(std::string_view user, std::string_view peer) {
-  return std::string(peer.substr(0, peer.rfind(':'))).append(" ").append(user);
+  const std::string text = std::string(peer.substr(0, peer.rfind(':'))).append(" ").append(user);
+  std::string hash(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(hash.data()));
+  return hash;
 }
 
 }  // namespace

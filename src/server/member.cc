@@ -95,7 +95,8 @@ Status LocalMember::open() {
       },
       [this](CallPtr call, std::string user, Secret password, Proved done) {
         prove(std::move(call), std::move(user), std::move(password), std::move(done));
-      });
+      },
+      [this](std::string_view user, std::string_view peer) { return login_limit_.may_try(user, peer, now_ms()); });
   if (!authorizer.ok()) return authorizer.status();
   authorizer_ = *std::move(authorizer);
 
@@ -295,8 +296,8 @@ void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
     if (const uint64_t last = std::exchange(last_leader_, soft.leader.value()); last != soft.leader.value()) {
       changes.add();
       if (last != 0) calls_.leader_lost();
-      // Long enough for a new leader's first entry, which commits what is in its log, and for what the last one held back
-      // and hands on.
+      // Long enough for a new leader's first entry, which commits what is in its log, and for what the last one held
+      // back and hands on.
       calls_.leader_found(now_ms() + 2 * options_.election_timeout_ms);
     }
     log_info("a leader is known",

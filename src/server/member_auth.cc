@@ -9,6 +9,9 @@
 namespace kv::server {
 namespace {
 
+// Of a name that a stranger made up.
+constexpr size_t kMaxLoggedUserBytes = 128;
+
 Status password_too_long() {
   return {Code::kInvalidArgument,
           "etcdserver: password is longer than " + std::to_string(kMaxPasswordBytes) + " bytes"};
@@ -70,7 +73,8 @@ void LocalMember::compare(std::shared_ptr<Login> login) {
         const CallContext& from = *login->call;
         if (!*fits) {
           login_limit_.failed(login->user, from.peer, now_ms());
-          log_warning("a wrong user or password was refused", {{"user", login->user}, {"peer", from.peer}});
+          log_warning("a wrong user or password was refused",
+                      {{"user", login->user.substr(0, kMaxLoggedUserBytes)}, {"peer", from.peer}});
           return login->done(store::auth_failed_error());
         }
         login_limit_.succeeded(login->user, from.peer);

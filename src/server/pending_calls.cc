@@ -17,13 +17,14 @@ void count_failed(size_t proposals) {
 
 }  // namespace
 
-Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion& completion) {
+Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion& completion, AtNewLeader then) {
   const std::lock_guard lock(mutex_);
   if (closed_) return errors::stopped();
   if (calls_.size() >= max_calls_ || bytes_ + bytes > max_bytes_) return errors::too_many_requests();
   const uint64_t number = ++last_number_;
   calls_.emplace(number, Call{std::move(completion), bytes});
-  expiries_.push_back({.expires_ms = expires_ms, .number = number});
+  auto& expiries = then == AtNewLeader::kAskedAgain ? patient_ : expiries_;
+  expiries.push_back({.expires_ms = expires_ms, .number = number});
   bytes_ += bytes;
   return number;
 }
@@ -39,7 +40,9 @@ std::vector<Completion> PendingCalls::take(const std::vector<uint64_t>& numbers)
     calls_.erase(found);
   }
   // Most calls end long before their time: drop their expiries from the front as they come up.
-  while (!expiries_.empty() && !calls_.contains(expiries_.front().number)) expiries_.pop_front();
+  for (auto* expiries : {&expiries_, &patient_}) {
+    while (!expiries->empty() && !calls_.contains(expiries->front().number)) expiries->pop_front();
+  }
   return taken;
 }
 
@@ -65,13 +68,14 @@ void PendingCalls::expire(int64_t now_ms) {
   std::vector<Expired> expired;
   {
     const std::lock_guard lock(mutex_);
-    while (!expiries_.empty() && expiries_.front().expires_ms <= now_ms) {
-      if (const auto found = calls_.find(expiries_.front().number); found != calls_.end()) {
-        expired.push_back({std::move(found->second.completion), expiries_.front().leader_changed});
+    for (auto* expiries : {&expiries_, &patient_}) {
+      for (; !expiries->empty() && expiries->front().expires_ms <= now_ms; expiries->pop_front()) {
+        const auto found = calls_.find(expiries->front().number);
+        if (found == calls_.end()) continue;
+        expired.push_back({std::move(found->second.completion), expiries->front().leader_changed});
         bytes_ -= found->second.bytes;
         calls_.erase(found);
       }
-      expiries_.pop_front();
     }
   }
   count_failed(expired.size());
@@ -86,6 +90,7 @@ void PendingCalls::close(Status status) {
     closed_ = true;
     left.swap(calls_);
     expiries_.clear();
+    patient_.clear();
     bytes_ = 0;
   }
   count_failed(left.size());

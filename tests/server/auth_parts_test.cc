@@ -60,12 +60,20 @@ class BasicLoginsTest : public testing::Test {
     std::string peer, user, password;
     BasicLogins::Proved done;
   };
+  static CallPtr call_of(const std::string& credentials, const std::string& peer = "10.0.0.1:5000") {
+    auto call = std::make_shared<OwnCall>();
+    call->basic = credentials;
+    call->peer = peer;
+    return call;
+  }
+  std::optional<store::Identity> find(const std::string& credentials, const std::string& peer = "10.0.0.1:5000") {
+    const auto found = logins_.find(*call_of(credentials, peer));
+    return found.ok() ? *found : std::nullopt;
+  }
   // What is said of the credentials, once it is.
   std::shared_ptr<std::optional<Result<store::Identity>>> prove(const std::string& credentials,
                                                                 const std::string& peer = "10.0.0.1:5000") {
-    OwnCall call;
-    call.basic = credentials;
-    call.peer = peer;
+    const auto call = call_of(credentials, peer);
     auto said = std::make_shared<std::optional<Result<store::Identity>>>();
     logins_.prove(call, [said](Result<store::Identity> proved) { said->emplace(std::move(proved)); });
     return said;
@@ -73,14 +81,20 @@ class BasicLoginsTest : public testing::Test {
   void answer(size_t which, const Result<store::Identity>& proved) { asked_.at(which).done(proved); }
 
   std::vector<Asked> asked_;
+  std::string limited_;
   BasicLogins logins_{[this](const CallPtr& call, std::string user, Secret password, BasicLogins::Proved done) {
                         asked_.push_back({call->peer, std::move(user), password.bytes(), std::move(done)});
+                      },
+                      [this](std::string_view user, std::string_view peer) {
+                        return limited_ == std::string(user) + " " + std::string(peer)
+                                   ? Status(Code::kResourceExhausted, "later")
+                                   : Status();
                       },
                       2};
 };
 
 TEST_F(BasicLoginsTest, A_password_that_was_right_is_not_compared_again) {
-  EXPECT_FALSE(logins_.find("alice:a:b"));
+  EXPECT_FALSE(find("alice:a:b"));
   const auto said = prove("alice:a:b");
   ASSERT_EQ(asked_.size(), 1u);
   EXPECT_EQ(asked_[0].user, "alice");
@@ -88,14 +102,14 @@ TEST_F(BasicLoginsTest, A_password_that_was_right_is_not_compared_again) {
   EXPECT_FALSE(*said);
   answer(0, store::Identity{"alice", 3});
   ASSERT_TRUE(*said && (*said)->ok());
-  EXPECT_EQ(logins_.find("alice:a:b"), (store::Identity{"alice", 3}));
-  EXPECT_FALSE(logins_.find("alice:a:c"));
-  EXPECT_FALSE(logins_.find("alice:a"));
-  EXPECT_FALSE(logins_.find(""));
+  EXPECT_EQ(find("alice:a:b"), (store::Identity{"alice", 3}));
+  EXPECT_FALSE(find("alice:a:c"));
+  EXPECT_FALSE(find("alice:a"));
+  EXPECT_FALSE(find(""));
   // Proved again, after a change of the user's: what is newer counts.
   const auto again = prove("alice:a:b");
   answer(1, store::Identity{"alice", 8});
-  EXPECT_EQ(logins_.find("alice:a:b")->revision, 8u);
+  EXPECT_EQ(find("alice:a:b")->revision, 8u);
 }
 
 TEST_F(BasicLoginsTest, Those_who_bring_the_same_wait_for_one_comparison) {
@@ -111,11 +125,35 @@ TEST_F(BasicLoginsTest, Those_who_bring_the_same_wait_for_one_comparison) {
   EXPECT_EQ((*elsewhere)->status().text(), "no leader");
 }
 
+TEST_F(BasicLoginsTest, Who_must_wait_is_not_told_whether_a_guess_is_right) {
+  const auto said = prove("alice:x");
+  answer(0, store::Identity{"alice", 3});
+  EXPECT_TRUE(find("alice:x"));
+  // Elsewhere it has to be compared, and so the guesses are counted.
+  EXPECT_FALSE(find("alice:x", "10.0.0.2:5000"));
+  limited_ = "alice 10.0.0.1:5000";
+  EXPECT_EQ(logins_.find(*call_of("alice:x")).status().text(), "later");
+  EXPECT_EQ(logins_.find(*call_of("alice:y")).status().text(), "later");
+  limited_.clear();
+  EXPECT_TRUE(find("alice:x"));
+}
+
+TEST_F(BasicLoginsTest, A_wrong_password_is_compared_anew_for_those_who_came_later) {
+  const auto first = prove("alice:x"), second = prove("alice:x"), third = prove("alice:x");
+  answer(0, store::auth_failed_error());
+  EXPECT_EQ((*first)->status().code(), Code::kUnauthenticated);
+  EXPECT_FALSE(*second);
+  ASSERT_EQ(asked_.size(), 2u);
+  answer(1, store::Identity{"alice", 3});  // the password was changed meanwhile
+  EXPECT_TRUE(*second && (*second)->ok());
+  EXPECT_TRUE(*third && (*third)->ok());
+}
+
 TEST_F(BasicLoginsTest, A_wrong_password_is_not_remembered_and_authenticates_nobody) {
   const auto said = prove("alice:x");
   answer(0, store::auth_failed_error());
   EXPECT_EQ((*said)->status(), Status(Code::kUnauthenticated, store::auth_failed_error().text()));
-  EXPECT_FALSE(logins_.find("alice:x"));
+  EXPECT_FALSE(find("alice:x"));
   prove("alice:x");
   EXPECT_EQ(asked_.size(), 2u);
 }
@@ -125,11 +163,11 @@ TEST_F(BasicLoginsTest, The_login_that_was_used_least_lately_goes_when_there_are
     prove(user + ":x");
     answer(asked_.size() - 1, store::Identity{user, 1});
   }
-  EXPECT_TRUE(logins_.find("one:x"));
+  EXPECT_TRUE(find("one:x"));
   prove("three:x");
   answer(2, store::Identity{"three", 1});
-  EXPECT_TRUE(logins_.find("one:x"));
-  EXPECT_FALSE(logins_.find("two:x"));
+  EXPECT_TRUE(find("one:x"));
+  EXPECT_FALSE(find("two:x"));
 }
 
 // ---- passwords ----

@@ -37,9 +37,10 @@ using GuardedMember = LoneMember;
 INSTANTIATE_TEST_SUITE_P(Threads, GuardedMember, testing::Values(1, 3));
 
 TEST_P(GuardedMember, A_full_quota_raises_the_alarm_and_compaction_makes_room) {
-  options_.quota_bytes = 4 << 20;
+  // Below what is flushed at a time: the state shrinks by compression then, and might never fill its quota.
+  options_.quota_bytes = 3 << 20;
   auto member = start_and_wait();
-  EXPECT_EQ(status(*member).dbsizequota(), 4 << 20);
+  EXPECT_EQ(status(*member).dbsizequota(), 3 << 20);
   // The same key again and again: history is what fills the quota.
   std::string value(64 << 10, 'v');
   int written = 0;

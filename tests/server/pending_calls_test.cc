@@ -81,6 +81,23 @@ TEST(PendingCalls, A_call_whose_leader_is_another_now_ends_soon_and_with_etcds_w
   EXPECT_EQ(calls.size(), 0u);
 }
 
+TEST(PendingCalls, What_is_asked_again_of_the_next_leader_waits_for_its_whole_time) {
+  PendingCalls calls(10, 1000, 41);
+  Outcome patient, other;
+  Completion first = record(patient), second = record(other);
+  ASSERT_TRUE(calls.add(1, 7000, first, PendingCalls::AtNewLeader::kAskedAgain).ok());
+  ASSERT_TRUE(calls.add(1, 7000, second).ok());
+  calls.leader_lost();
+  calls.leader_found(5000);
+  calls.expire(6999);
+  EXPECT_EQ(other.calls, 1);
+  EXPECT_EQ(patient.calls, 0);
+  calls.expire(7000);
+  EXPECT_EQ(patient.calls, 1);
+  EXPECT_EQ(patient.status, Status(Code::kUnavailable, "etcdserver: request timed out"));
+  EXPECT_EQ(calls.size(), 0u);
+}
+
 TEST(PendingCalls, Refuses_beyond_either_limit_and_leaves_the_completion_alone) {
   PendingCalls by_count(1, 1000, 0);
   Outcome outcome;

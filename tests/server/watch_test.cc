@@ -345,9 +345,23 @@ class WatchPromises : public ThreeWatched {
     return members_[i % 3];
   }
 
+  // Lets the writers try so many writes more. Without a bound, how long a restart takes would decide how long the
+  // history is, and to read it revision by revision takes the square of that.
+  void allow(int writes) {
+    const std::lock_guard lock(allowed_mutex_);
+    allowed_ += writes;
+    allowed_changed_.notify_all();
+  }
+  bool take() {
+    std::unique_lock lock(allowed_mutex_);
+    allowed_changed_.wait(lock, [this] { return stop_ || allowed_ > 0; });
+    --allowed_;
+    return !stop_;
+  }
+
   void write(uint64_t seed) {
     Random random(seed);
-    while (!stop_) {
+    while (take()) {
       const auto m = member(random.below(3));
       if (!m) continue;
       switch (random.below(4)) {
@@ -454,14 +468,20 @@ class WatchPromises : public ThreeWatched {
     // Whoever leads goes, and comes back when another leads.
     for (int round = 0; round < (getenv("KVD_TEST_LONG") != nullptr ? 20 : 3); ++round) {
       const int64_t before = revision();
-      EXPECT_TRUE(eventually([&] { return revision() >= before + 60; }, 60)) << "nothing gets written";
+      const auto written = [&] {
+        allow(10);
+        return revision() >= before + 60;
+      };
+      EXPECT_TRUE(eventually(written, 60)) << "nothing gets written";
       size_t leader = 0;
       for (size_t i = 0; i < 3; ++i) {
         if (members_[i]->id() == members_[i]->leader()) leader = i;
       }
+      allow(300);
       restart(leader);
     }
     stop_ = true;
+    allow(0);
     for (std::thread& t : threads) t.join();
     EXPECT_TRUE(eventually([&] { return put(*members_[0], key(0), "last").status.ok(); }, 30));
     EXPECT_TRUE(eventually([&] { return get(*members_[1], key(0)).status.ok(); }, 30));
@@ -529,6 +549,9 @@ class WatchPromises : public ThreeWatched {
 
   std::mutex members_mutex_;  // guards members_ from the first restart on
   std::atomic<bool> stop_{false};
+  std::mutex allowed_mutex_;  // guards allowed_
+  std::condition_variable allowed_changed_;
+  int allowed_ = 0;
   std::atomic<int64_t> until_{0};
   std::deque<Watcher> watchers_;
   std::set<Seen> history_;

@@ -130,7 +130,12 @@ Status fill_context(CallContext& context, const HttpRequest& request, int64_t* t
   if (context.token.empty()) {
     // What is no Basic that can be read is a token that is none.
     auto basic = basic_credentials(authorization);
-    basic ? context.basic = *std::move(basic) : context.token = std::move(authorization);
+    if (basic) {
+      context.basic = *std::move(basic);
+      std::erase_if(context.metadata, [](const auto& field) { return field.first.ends_with("authorization"); });
+    } else {
+      context.token = std::move(authorization);
+    }
   }
   if (!forwarded_host.empty()) context.metadata.emplace_back("x-forwarded-host", std::move(forwarded_host));
   context.metadata.emplace_back("x-forwarded-for", forwarded_for + std::string(host_of(request.peer)));

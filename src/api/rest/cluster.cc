@@ -14,6 +14,7 @@
 #include "api/json/http_call.h"
 #include "api/json/json_reader.h"
 #include "api/json/json_writer.h"
+#include "api/net/router.h"
 #include "api/rest/node_json.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -114,7 +115,7 @@ HttpResponse refusal(const Status& status, std::string_view id) {
   if (status.code() == Code::kNotFound) return no_such_member(id);
   // As etcd 2's clients know it; the rest is said as the cluster says it.
   if (status.text() == "etcdserver: Peer URLs already exists") return message_response(409, status.text());
-  return message_response(http_status(status.code()), status.text());
+  return message_response(status);
 }
 
 // Calls of one kind: /v2/... is a codec over a row of the call table, whose gate says who may.
@@ -139,7 +140,7 @@ class ClusterCalls {
                    const auto call = std::make_shared<OwnCall>();
                    int64_t timeout_ms = -1;
                    if (const Status bad = fill_context(*call, *http, &timeout_ms); !bad.ok())
-                     return reply(self.with_id(message_response(http_status(bad.code()), bad.text())));
+                     return reply(self.with_id(message_response(bad)));
                    if (auto answer = read(*http, request.get())) return reply(self.with_id(*std::move(answer)));
                    row->unary(call, std::move(request),
                               [self, show, id = std::string(id_text(*http)), reply = std::move(reply)](
@@ -174,6 +175,7 @@ std::optional<HttpResponse> read_nothing(const HttpRequest&, Request*) {
 
 template <typename Request>
 std::optional<HttpResponse> read_which(const HttpRequest& http, Request* request) {
+  if (id_text(http).empty()) return plain_error(405, "Method Not Allowed");
   const auto id = read_id(id_text(http));
   if (!id) return no_such_member(id_text(http));
   request->set_id(*id);
@@ -211,8 +213,11 @@ std::vector<Route> rest_cluster_routes(const CallTable& table, const server::Mem
     return calls.route<MemberListRequest, MemberListResponse>("GET", path, "MemberList",
                                                               read_nothing<MemberListRequest>, std::move(show));
   };
+  const auto nothing_there = [](const MemberListResponse&) { return message_response(404, "Not found"); };
   return {
       list(members, show_members),
+      list(members + "/", show_members),
+      list(each, nothing_there),
       list(members + "/leader", [&member](const MemberListResponse& all) { return show_leader(all, member.leader()); }),
       list("/v2/machines", show_machines),
       calls.route<MemberAddRequest, MemberAddResponse>("POST", members, "MemberAdd", read_change<MemberAddRequest>,

@@ -12,7 +12,6 @@
 #include "api/rest/stats.h"
 #include "api/rest/wait.h"
 #include "server/call.h"
-#include "store/auth_errors.h"
 
 namespace kv::api {
 namespace {
@@ -100,12 +99,9 @@ void serve(server::Member& member, const HttpRequest& http, const std::shared_pt
 
 HttpResponse node_failure(const Status& status, uint64_t cluster_id) {
   const std::string& text = status.text();
-  if (status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated ||
-      status == store::user_empty_error() || status == store::old_auth_revision_error()) {
+  if (is_unauthorized(status)) {
     HttpResponse response = node_error_response({110, text}, cluster_id, 0);
-    // A browser asks for the password then.
-    if (status.code() != Code::kPermissionDenied)
-      response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"kvd\"");
+    ask_for_password(status, &response);
     return response;
   }
   const bool election = text == "etcdserver: no leader" || text == "etcdserver: leader changed";

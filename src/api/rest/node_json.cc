@@ -3,9 +3,11 @@
 #include <cstdio>
 #include <ctime>
 
+#include "api/json/http_call.h"
 #include "api/json/json_writer.h"
 #include "api/net/router.h"
 #include "base/log.h"
+#include "store/auth_errors.h"
 
 namespace kv::api {
 
@@ -30,6 +32,23 @@ HttpResponse message_response(int status, std::string_view text) {
   append_json_string(text, response.body);
   response.body += '}';
   return response;
+}
+
+HttpResponse message_response(const Status& status) {
+  if (!is_unauthorized(status)) return message_response(http_status(status.code()), status.text());
+  HttpResponse response = message_response(401, status.text());
+  ask_for_password(status, &response);
+  return response;
+}
+
+bool is_unauthorized(const Status& status) {
+  return status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated ||
+         status == store::user_empty_error() || status == store::old_auth_revision_error();
+}
+
+void ask_for_password(const Status& status, HttpResponse* response) {
+  if (status.code() != Code::kPermissionDenied)
+    response->headers.emplace_back("WWW-Authenticate", "Basic realm=\"kvd\"");
 }
 
 std::string_view node_error_text(int code) {

@@ -7,6 +7,7 @@
 
 #include "api/net/http.h"
 #include "api/rest/form.h"
+#include "base/status.h"
 
 namespace kv::api {
 
@@ -21,6 +22,11 @@ std::string node_answer(const kvdpb::NodeResponse& response, bool without_nodes 
 
 // {"message":...}, which is how errors are told beside /v2/keys.
 HttpResponse message_response(int status, std::string_view text);
+HttpResponse message_response(const Status& status);
+// Whether the caller has no right to it, or has not said who it is: 401, as etcd 2 answers both.
+bool is_unauthorized(const Status& status);
+// So that a browser asks for the password, unless it is known who that is and another would be needed.
+void ask_for_password(const Status& status, HttpResponse* response);
 // 2026-01-02T03:04:05.678Z
 std::string utc_time(int64_t unix_ms);
 

@@ -1,5 +1,5 @@
-// The REST door: /v2/keys and /v2/stats, the key space as files and directories for curl and for the clients of etcd's v2 API. A
-// codec over Member::node; what the calls mean is told in store/node_tree.h, and for users in docs/rest.md.
+// The REST door: /v2/keys and /v2/stats, the key space as files and directories for curl and for the clients of etcd's
+// v2 API. A codec over Member::node; what the calls mean is told in store/node_tree.h, and for users in docs/rest.md.
 #pragma once
 
 #include <vector>

@@ -109,19 +109,19 @@ HttpResponse json(std::string body) {
 std::vector<Route> stats_routes(server::Member& member, std::shared_ptr<const std::atomic<int64_t>> waits) {
   using Show = std::function<HttpResponse()>;
   const auto route = [&member](std::string path, Show show) {
-    return Route{
-        .method = "GET",
-        .path = std::move(path),
-        .handler = [&member, show = std::move(show)](const std::shared_ptr<HttpRequest>& http, Reply reply) {
-          const auto call = std::make_shared<OwnCall>();
-          int64_t timeout_ms = -1;
-          if (const Status bad = fill_context(*call, *http, &timeout_ms); !bad.ok())
-            return reply(message_response(http_status(bad.code()), bad.text()));
-          if (!member.gate().closed()) return reply(show());
-          member.gate().admit(call, Right::kUser, [show, reply = std::move(reply)](const Status& admitted) mutable {
-            reply(admitted.ok() ? show() : message_response(http_status(admitted.code()), admitted.text()));
-          });
-        }};
+    return Route{.method = "GET",
+                 .path = std::move(path),
+                 .handler = [&member, show = std::move(show)](const std::shared_ptr<HttpRequest>& http, Reply reply) {
+                   const auto call = std::make_shared<OwnCall>();
+                   int64_t timeout_ms = -1;
+                   if (const Status bad = fill_context(*call, *http, &timeout_ms); !bad.ok())
+                     return reply(message_response(bad));
+                   if (!member.gate().closed()) return reply(show());
+                   member.gate().admit(call, Right::kUser,
+                                       [show, reply = std::move(reply)](const Status& admitted) mutable {
+                                         reply(admitted.ok() ? show() : message_response(admitted));
+                                       });
+                 }};
   };
   return {
       route("/v2/stats/self", [&member] { return json(self_stats(member.stats(), member.id())); }),

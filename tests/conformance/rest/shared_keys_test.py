@@ -284,13 +284,14 @@ class AuthTest(SharedTest):
     def setUpClass(cls):
         super().setUpClass()
         self = cls("runTest")
-        for user in ("root", "alice", "carol"):
+        for user in ("root", "alice", "carol", "dave"):
             self.gateway("auth/user/add", {"name": user, "password": PASSWORD})
         self.gateway("auth/user/grant", {"user": "root", "role": "root"})
         self.gateway("auth/role/add", {"name": "reader"})
         self.gateway("auth/role/grant", {"name": "reader", "perm": {"permType": "READ", "key": b64("/open/"),
                                                                     "range_end": b64("/open0")}})
         self.gateway("auth/user/grant", {"user": "alice", "role": "reader"})
+        self.gateway("auth/user/grant", {"user": "dave", "role": "reader"})
         self.gateway("auth/enable", {})
 
     def runTest(self):
@@ -339,7 +340,9 @@ class AuthTest(SharedTest):
         self.assertEqual(403, self.call_as("alice", "POST", "/v3/kv/range", body=json.dumps({"key": b64("/secret")}))[0])
         self.assertEqual(200, self.call_as("alice", "GET", "/v2/stats/self")[0])
         self.assertEqual(401, self.call_as("alice", "GET", "/v2/stats/self", "wrong")[0])
-        self.assertEqual(403, self.call_as("alice", "DELETE", "/v2/members/1")[0])
+        self.assertEqual(401, self.call_as("alice", "DELETE", "/v2/members/1")[0])
+        self.assertEqual(401, self.server.request(0, "DELETE", "/v2/members/1")[0])
+        self.assertEqual('Basic realm="kvd"', self.server.request(0, "GET", "/v2/stats/self")[1]["WWW-Authenticate"])
         self.assertEqual(404, self.call_as("root", "DELETE", "/v2/members/1")[0])
 
     def test_a_new_password_ends_the_old_one_and_a_user_who_is_deleted_is_nobody(self):
@@ -359,6 +362,13 @@ class AuthTest(SharedTest):
         self.assertEqual(401, asked("two"))  # without a role
         self.gateway("auth/user/grant", {"user": "bob", "role": "reader"}, token=token)
         self.assertNotEqual(401, asked("two"))
+
+    def test_what_is_remembered_tells_nobody_whether_a_guess_is_right(self):
+        self.assertEqual(404, self.rest("GET", "/open/none", headers=self.as_user("dave"))[0])
+        until(lambda: self.rest("GET", "/open/none", headers=self.as_user("dave", "a guess"))[0] == 429, SECONDS, "a wait")
+        # The first wait is of a second, and each wrong guess after it makes the next one longer.
+        until(lambda: self.rest("GET", "/open/none", headers=self.as_user("dave", "a guess"))[0] == 401, SECONDS, "its end")
+        self.assertEqual(429, self.rest("GET", "/open/none", headers=self.as_user("dave"))[0])
 
     def test_who_guesses_is_slowed_down(self):
         guess = lambda: self.rest("GET", "/open/key", headers=self.as_user("mallory", "a guess"))[0]
@@ -384,6 +394,9 @@ class MembersTest(SharedTest):
         self.assertEqual(409, self.ask("POST", body=urls(f"http://127.0.0.1:{self.server.peers[0]}"))[0])
         self.assertEqual((404, {"message": "No such member: xyz"}), self.ask("DELETE", "/xyz"))
         self.assertEqual((404, {"message": "No such member: 77"}), self.ask("DELETE", "/77"))
+        self.assertEqual((404, {"message": "Not found"}), self.ask("GET", "/77"))
+        self.assertEqual(200, self.ask("GET", "/")[0])
+        self.assertEqual(405, self.server.request(0, "DELETE", "/v2/members/")[0])
         self.assertEqual((404, {"message": "No such member: 77"}), self.ask("PUT", "/77", urls("http://127.0.0.1:1")))
 
         status, added = self.ask("POST", body=urls("http://127.0.0.1:1"), content_type="application/json; charset=utf-8", member=1)
