@@ -234,7 +234,7 @@ TEST_F(AuthTest, Rights_are_asked_in_etcds_order) {
   EXPECT_EQ(state->permit_read({"alice", 0}, "a", ""), user_empty_error());
   // The bearer of a certificate without a name.
   EXPECT_EQ(state->permit_read(now(""), "a", ""), permission_denied_error());
-  EXPECT_EQ(state->permit_root(now("")), user_not_found_error());
+  EXPECT_EQ(state->permit_root(now("")), user_empty_error());
   EXPECT_EQ(state->permit_read({"alice", 1}, "a", ""), old_auth_revision_error());
   EXPECT_EQ(state->permit_read(now("mallory"), "a", ""), permission_denied_error());
   EXPECT_EQ(state->permit_read(now("alice"), "b", ""), permission_denied_error());
