@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "etcdserverpb/rpc.pb.h"
 #include "server/call.h"
+#include "server/errors.h"
 
 namespace kv::api {
 namespace {
@@ -111,14 +112,7 @@ std::optional<HttpResponse> read_change(const HttpRequest& http, Request* reques
   return std::nullopt;
 }
 
-HttpResponse refusal(const Status& status, std::string_view id) {
-  if (status.code() == Code::kNotFound) return no_such_member(id);
-  // As etcd 2's clients know it; the rest is said as the cluster says it.
-  if (status.text() == "etcdserver: Peer URLs already exists") return message_response(409, status.text());
-  return message_response(status);
-}
-
-// Calls of one kind: /v2/... is a codec over a row of the call table, whose gate says who may.
+// Each route is a codec over a row of the call table, whose gate says who may.
 class ClusterCalls {
  public:
   ClusterCalls(const CallTable& table, uint64_t cluster_id, std::function<bool(uint64_t)> removed)
@@ -157,10 +151,15 @@ class ClusterCalls {
     response.headers.emplace_back("X-Etcd-Cluster-Id", cluster_id_);
     return response;
   }
+  // In the status codes that etcd 2's clients know, and the cluster's own words.
   HttpResponse refuse(const Status& status, std::string_view id) const {
-    const auto removed = status.code() == Code::kNotFound ? read_id(id) : std::nullopt;
-    if (removed && removed_(*removed)) return message_response(410, "Member permanently removed: " + hex_id(*removed));
-    return refusal(status, id);
+    if (status.code() == Code::kNotFound) {
+      const auto member = read_id(id);
+      return member && removed_(*member) ? message_response(410, "Member permanently removed: " + hex_id(*member))
+                                         : no_such_member(id);
+    }
+    if (status == server::errors::peer_urls_exist()) return message_response(409, status.text());
+    return message_response(status);
   }
 
   const CallTable& table_;
