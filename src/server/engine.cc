@@ -1,5 +1,6 @@
 #include "server/engine.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "server/errors.h"
+#include "server/proposal_queue.h"
 #include "server/read_queue.h"
 #include "server/stages.h"
 
@@ -23,8 +25,9 @@ using raft::Ready;
 // Messages from peers that may wait for the engine. Beyond it they are dropped, which raft allows.
 constexpr size_t kMaxWaitingMessageBytes = 256 << 20;
 
-// What followers forwarded and a leader that loses its leadership keeps for the next one. Beyond it they are dropped.
-constexpr size_t kMaxHeldBatchBytes = 64 << 20;
+// What followers forwarded that may wait for the core to take it (leadership is moving, too much is uncommitted).
+// Beyond it they are dropped.
+constexpr size_t kMaxForwardedBytes = 64 << 20;
 
 size_t approximate_bytes(const Message& message) {
   size_t bytes = 128;
@@ -34,15 +37,6 @@ size_t approximate_bytes(const Message& message) {
     bytes += forward->data ? forward->data->size() : 0;
   }
   return bytes;
-}
-
-// Appends a Command as the next element of a serialized kvdpb::Batch: field 1, length-delimited.
-void append_command(std::string& batch, std::string_view command) {
-  batch += '\x0a';
-  size_t n = command.size();
-  for (; n >= 0x80; n >>= 7) batch += static_cast<char>(n | 0x80);
-  batch += static_cast<char>(n);
-  batch += command;
 }
 
 struct EngineMetrics {
@@ -84,6 +78,7 @@ class Engine::Loop {
         ports_(std::move(ports)),
         core_(options.core, options.initial, *ports_.log),
         applied_(options.initial.applied),
+        proposals_(*ports_.calls),
         truncation_(options.truncation, ports_.log->first_index(), ports_.log->last_index(),
                     ports_.log->loaded_bytes()),
         configurations_{{options.initial.applied, options.initial.configuration}},
@@ -95,11 +90,11 @@ class Engine::Loop {
 
   // ---- any thread ----
 
-  bool propose(std::string&& command) {
+  bool propose(std::string&& command, uint64_t call) {
     {
       const std::lock_guard lock(mutex_);
       if (closed_) return false;
-      arrivals_.proposals.push_back(std::move(command));
+      arrivals_.proposals.emplace_back(std::move(command), call);
       if (!arm_locked()) return true;
     }
     wake_.notify_one();
@@ -156,7 +151,7 @@ class Engine::Loop {
 
  private:
   struct Arrivals {
-    std::vector<std::string> proposals;
+    std::vector<std::pair<std::string, uint64_t>> proposals;  // commands and the numbers of their calls
     std::vector<ReadReady> reads;
     std::vector<Message> messages;
     size_t message_bytes = 0;
@@ -169,22 +164,6 @@ class Engine::Loop {
              applied.empty();
     }
   };
-  // A command that waits for a leader; or a batch of them that followers forwarded to this member when it was about to
-  // lose its leadership.
-  struct Held {
-    std::string bytes;
-    int64_t expires_ms = 0;
-    bool batch = false;
-
-    void append_to(std::string& joined) const {
-      if (batch) {
-        joined += bytes;
-      } else {
-        append_command(joined, bytes);
-      }
-    }
-  };
-
   // True when the sleeping engine must be woken.
   bool arm_locked() {
     const bool was = sleeping_;
@@ -222,8 +201,11 @@ class Engine::Loop {
         next_tick = std::max(next_tick + tick, now + tick / 2);
         on_tick();
       }
-      propose_what_waits();
-      work_off_readys();
+      do {
+        propose_again_ = false;
+        propose_what_waits();
+        work_off_readys();
+      } while (propose_again_);
     }
     end_reads(errors::stopped());
   }
@@ -234,15 +216,20 @@ class Engine::Loop {
     for (Message& message : arrived.messages) step(std::move(message));
     for (auto& work : arrived.work) work(core_);
     const int64_t expires_ms = now_ms_ + options_.request_timeout_ms;
-    for (std::string& command : arrived.proposals) held_.push_back({std::move(command), expires_ms, /*batch=*/false});
+    for (auto& [command, call] : arrived.proposals) proposals_.add(std::move(command), call, expires_ms);
     if (!arrived.reads.empty()) core_.read_index(reads_.add(std::move(arrived.reads), expires_ms));
     arrived = Arrivals();
   }
 
   void step(Message&& message) {
-    // A follower's proposals join ours in one entry instead of making one each.
+    // A follower's proposals join ours in one entry instead of making one each. Only those of this term: what came too
+    // late is proposed again by whoever sent it, and must not come into the log twice.
     if (auto* forward = std::get_if<raft::Forward>(&message.body);
-        forward && forward->type == raft::EntryType::kCommand && forward->data && core_.is_leader()) {
+        forward && forward->type == raft::EntryType::kCommand && forward->data && core_.is_leader() &&
+        message.term == core_.term()) {
+      forget_forwarded_of_another_term();
+      if (forwarded_bytes_ + forward->data->size() > kMaxForwardedBytes) return;
+      forwarded_bytes_ += forward->data->size();
       forwarded_.push_back(std::move(forward->data));
       return;
     }
@@ -251,53 +238,40 @@ class Engine::Loop {
 
   void on_tick() {
     core_.tick();
-    while (!held_.empty() && held_.front().expires_ms <= now_ms_) release_held(1);
     ask_again();
     reads_.expire(now_ms_);
     ports_.calls->expire(now_ms_);
+    proposals_.expire(now_ms_);
     truncate_log();
   }
 
   // Joins all commands that wait into as few entries as the limit allows. What the core refuses (no leader, too
   // much uncommitted) stays and is tried again at the next turn, until its time is up.
   void propose_what_waits() {
-    while (!forwarded_.empty()) {
+    forget_forwarded_of_another_term();
+    if (!core_.leader()) return;
+    while (!forwarded_.empty() || proposals_.waits()) {
       std::string batch;
-      size_t taken = 0;
-      while (taken < forwarded_.size() &&
-             (taken == 0 || batch.size() + forwarded_[taken]->size() <= options_.max_entry_bytes))
-        batch += *forwarded_[taken++];
-      const size_t of_others = batch.size();
-      size_t ours = 0;
-      while (ours < held_.size() && batch.size() + held_[ours].bytes.size() <= options_.max_entry_bytes)
-        held_[ours++].append_to(batch);
-      forwarded_.erase(forwarded_.begin(), forwarded_.begin() + static_cast<ptrdiff_t>(taken));
-      if (core_.propose(std::make_shared<const std::string>(batch)).ok()) {
-        release_held(ours);
-      } else if (held_batch_bytes_ + of_others <= kMaxHeldBatchBytes) {
-        // Leadership is moving, say: they wait like ours, and go on to whoever leads next. What is not taken in ends by
-        // its caller's deadline, as when the message was lost.
-        batch.resize(of_others);
-        held_batch_bytes_ += of_others;
-        held_.push_back({std::move(batch), now_ms_ + options_.request_timeout_ms, /*batch=*/true});
+      size_t of_others = 0;
+      for (const raft::Payload& commands : forwarded_) {
+        if (of_others > 0 && batch.size() + commands->size() > options_.max_entry_bytes) break;
+        batch += *commands;
+        ++of_others;
       }
-    }
-    while (!held_.empty()) {
-      std::string batch;
-      size_t taken = 0;
-      while (taken < held_.size() &&
-             (taken == 0 || batch.size() + held_[taken].bytes.size() <= options_.max_entry_bytes))
-        held_[taken++].append_to(batch);
+      const size_t bytes_of_others = batch.size();
+      const size_t ours = proposals_.join(batch, options_.max_entry_bytes);
       if (!core_.propose(std::make_shared<const std::string>(std::move(batch))).ok()) return;
-      release_held(taken);
+      forwarded_.erase(forwarded_.begin(), forwarded_.begin() + static_cast<ptrdiff_t>(of_others));
+      forwarded_bytes_ -= bytes_of_others;
+      proposals_.proposed(ours, core_.term());
     }
   }
 
-  void release_held(size_t count) {
-    for (; count > 0; --count) {
-      if (held_.front().batch) held_batch_bytes_ -= held_.front().bytes.size();
-      held_.pop_front();
-    }
+  void forget_forwarded_of_another_term() {
+    if (forwarded_term_ == core_.term() && core_.is_leader()) return;
+    forwarded_term_ = core_.term();
+    forwarded_.clear();
+    forwarded_bytes_ = 0;
   }
 
   void work_off_readys() {
@@ -388,7 +362,17 @@ class Engine::Loop {
       several_voters_ = c.configuration->voters.size() > 1;
       configurations_.emplace_back(c.entry.index, *c.configuration);
     }
+    note_new_term(committed);
     apply_stage_.push(ApplyWork{std::move(committed), nullptr});
+  }
+
+  void note_new_term(const std::vector<CommittedEntry>& committed) {
+    const raft::Term term = committed.back().entry.term;
+    if (term == last_term_) return;
+    last_term_ = term;
+    const auto first = std::find_if(committed.begin(), committed.end(),
+                                    [term](const CommittedEntry& c) { return c.entry.term == term; });
+    new_term_ = {first->entry.index, term};
   }
 
   // On the apply thread, or the engine's when it has none.
@@ -428,6 +412,9 @@ class Engine::Loop {
     } else {
       core_.applied(done.index);
     }
+    if (new_term_ && new_term_->first <= applied_)
+      propose_again_ |= proposals_.term_applied(std::exchange(new_term_, std::nullopt)->second);
+    proposals_.forget_answered();
     reads_.serve(applied_);
   }
 
@@ -456,6 +443,7 @@ class Engine::Loop {
     count.add();
     const raft::SnapshotMeta meta = std::exchange(fetched_, std::nullopt)->meta;
     core_.snapshot_installed(meta);
+    proposals_.state_replaced(meta.term);
     configurations_.assign(1, {meta.index, meta.configuration});
     several_voters_ = meta.configuration.voters.size() > 1;
     engine_.commit_.store(core_.commit().value(), std::memory_order_relaxed);
@@ -550,9 +538,13 @@ class Engine::Loop {
   int64_t now_ms_ = 0;
   bool failed_ = false;
   bool several_voters_ = false;
-  std::deque<Held> held_;
-  size_t held_batch_bytes_ = 0;  // of the batches among them
-  std::vector<raft::Payload> forwarded_;
+  ProposalQueue proposals_;
+  bool propose_again_ = false;
+  std::deque<raft::Payload> forwarded_;  // by followers in forwarded_term_, which this member leads
+  size_t forwarded_bytes_ = 0;
+  raft::Term forwarded_term_;
+  raft::Term last_term_;                                  // of what was handed to the apply stage
+  std::optional<std::pair<Index, raft::Term>> new_term_;  // where it began, until that is applied
   ReadQueue reads_;
   LogTruncation truncation_;
   bool truncating_ = false;  // the log stage has been told to
@@ -588,7 +580,7 @@ Engine::~Engine() { stop(); }
 
 void Engine::start() { loop_->start(); }
 void Engine::stop() { loop_->stop(); }
-bool Engine::propose(std::string command) { return loop_->propose(std::move(command)); }
+bool Engine::propose(std::string command, uint64_t call) { return loop_->propose(std::move(command), call); }
 Status Engine::read(ReadReady& ready) { return loop_->read(ready); }
 void Engine::deliver(std::vector<raft::Message>&& messages) { loop_->deliver(std::move(messages)); }
 void Engine::run(absl::AnyInvocable<void(raft::Core&)> work) { loop_->run(std::move(work)); }

@@ -79,9 +79,10 @@ class Engine {
   void stop();
 
   // ---- any thread ----
-  // A serialized kvdpb::Command. Its fate shows by its command being applied, or not at all: whoever proposes
-  // keeps a deadline. While no leader is known, proposals wait. False: the inbox is full or closed.
-  [[nodiscard]] bool propose(std::string command);
+  // A serialized kvdpb::Command, and the number in Ports::calls under which somebody waits for it. It waits for a leader,
+  // and is proposed again when that one is lost before it was known to be in the log (proposal_queue.h); all that while
+  // its call waits. With 0 nobody waits, and it is lost with its leader or message. False: the engine is stopped.
+  [[nodiscard]] bool propose(std::string command, uint64_t call = 0);
   // Calls `ready` when the state has reached what was committed when read() was called, as confirmed by a quorum
   // (thesis 6.4): ok, or Unavailable. May be called on the engine's or the apply thread: must not block.
   // An error ("too many requests", "server stopped") comes back at once, and `ready` is then untouched.

@@ -275,7 +275,7 @@ class LocalMember final : public Member, public MembershipObserver {
       command.set_auth_revision(call.identity.revision);
     }
     if (call.by_member) command.set_by_member(true);
-    if (!engine_->propose(command.SerializeAsString())) {
+    if (!engine_->propose(command.SerializeAsString(), *number)) {
       for (Completion& taken : calls_.take({*number}))
         if (taken) taken(errors::stopped(), nullptr);
     }

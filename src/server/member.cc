@@ -296,9 +296,7 @@ void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
     if (const uint64_t last = std::exchange(last_leader_, soft.leader.value()); last != soft.leader.value()) {
       changes.add();
       if (last != 0) calls_.leader_lost();
-      // Long enough for a new leader's first entry, which commits what is in its log, and for what the last one held
-      // back and hands on.
-      calls_.leader_found(now_ms() + 2 * options_.election_timeout_ms);
+      calls_.leader_found();
     }
     log_info("a leader is known",
              {{"leader", hex_id(soft.leader.value())}, {"term", term.value()}, {"role", raft::role_name(soft.role)}});

@@ -127,8 +127,7 @@ void MemberChanges::ask(MembershipRequest request, int64_t expires_ms, Done done
     if (!status.ok()) return (*shared)(std::move(status), {});
     (*shared)(Status(), std::move(*static_cast<MembershipResponse*>(response)));
   };
-  const auto number =
-      ports_.calls->add(request.ByteSizeLong(), expires_ms, completion, PendingCalls::AtNewLeader::kAskedAgain);
+  const auto number = ports_.calls->add(request.ByteSizeLong(), expires_ms, completion);
   if (!number.ok()) return (*shared)(number.status(), {});
   request.set_origin(ports_.self.value());
   request.set_call(*number);

@@ -17,14 +17,13 @@ void count_failed(size_t proposals) {
 
 }  // namespace
 
-Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion& completion, AtNewLeader then) {
+Result<uint64_t> PendingCalls::add(size_t bytes, int64_t expires_ms, Completion& completion) {
   const std::lock_guard lock(mutex_);
   if (closed_) return errors::stopped();
   if (calls_.size() >= max_calls_ || bytes_ + bytes > max_bytes_) return errors::too_many_requests();
   const uint64_t number = ++last_number_;
   calls_.emplace(number, Call{std::move(completion), bytes});
-  auto& expiries = then == AtNewLeader::kAskedAgain ? patient_ : expiries_;
-  expiries.push_back({.expires_ms = expires_ms, .number = number});
+  expiries_.push_back({.expires_ms = expires_ms, .number = number});
   bytes_ += bytes;
   return number;
 }
@@ -40,10 +39,13 @@ std::vector<Completion> PendingCalls::take(const std::vector<uint64_t>& numbers)
     calls_.erase(found);
   }
   // Most calls end long before their time: drop their expiries from the front as they come up.
-  for (auto* expiries : {&expiries_, &patient_}) {
-    while (!expiries->empty() && !calls_.contains(expiries->front().number)) expiries->pop_front();
-  }
+  while (!expiries_.empty() && !calls_.contains(expiries_.front().number)) expiries_.pop_front();
   return taken;
+}
+
+bool PendingCalls::waits(uint64_t number) const {
+  const std::lock_guard lock(mutex_);
+  return calls_.contains(number);
 }
 
 void PendingCalls::leader_lost() {
@@ -51,13 +53,9 @@ void PendingCalls::leader_lost() {
   lost_up_to_ = last_number_;
 }
 
-void PendingCalls::leader_found(int64_t expires_ms) {
+void PendingCalls::leader_found() {
   const std::lock_guard lock(mutex_);
-  for (Expiry& expiry : expiries_) {
-    if (expiry.number > lost_up_to_) break;
-    expiry.expires_ms = std::min(expiry.expires_ms, expires_ms);
-    expiry.leader_changed = true;
-  }
+  found_after_ = lost_up_to_;
 }
 
 void PendingCalls::expire(int64_t now_ms) {
@@ -68,14 +66,12 @@ void PendingCalls::expire(int64_t now_ms) {
   std::vector<Expired> expired;
   {
     const std::lock_guard lock(mutex_);
-    for (auto* expiries : {&expiries_, &patient_}) {
-      for (; !expiries->empty() && expiries->front().expires_ms <= now_ms; expiries->pop_front()) {
-        const auto found = calls_.find(expiries->front().number);
-        if (found == calls_.end()) continue;
-        expired.push_back({std::move(found->second.completion), expiries->front().leader_changed});
-        bytes_ -= found->second.bytes;
-        calls_.erase(found);
-      }
+    for (; !expiries_.empty() && expiries_.front().expires_ms <= now_ms; expiries_.pop_front()) {
+      const auto found = calls_.find(expiries_.front().number);
+      if (found == calls_.end()) continue;
+      expired.push_back({std::move(found->second.completion), found->first <= found_after_});
+      bytes_ -= found->second.bytes;
+      calls_.erase(found);
     }
   }
   count_failed(expired.size());
@@ -90,7 +86,6 @@ void PendingCalls::close(Status status) {
     closed_ = true;
     left.swap(calls_);
     expiries_.clear();
-    patient_.clear();
     bytes_ = 0;
   }
   count_failed(left.size());

@@ -1,7 +1,5 @@
 // The calls of this member's clients that wait for their proposal to be applied. A call is added before its
-// proposal leaves, and ended exactly once: by its command being applied here, or by time. The time is short once the
-// leader to whom it went is known to be another: what reached the log that counts is mostly applied soon, and what did
-// not is never sent again, for nobody can tell the two apart.
+// proposal leaves, and ended exactly once: by its command being applied here, or by time.
 //
 // The count and the bytes that may wait are bounded: this is where overload is refused.
 #pragma once
@@ -33,18 +31,17 @@ class PendingCalls {
 
   // The call's number, which goes into the command; or ResourceExhausted "etcdserver: too many requests", or
   // Unavailable "etcdserver: server stopped" after close(). `completion` is moved from only on success.
-  // kAskedAgain: whoever made the call asks the next leader too, so it waits for its whole time.
-  enum class AtNewLeader : uint8_t { kEndsSoon, kAskedAgain };
-  Result<uint64_t> add(size_t bytes, int64_t expires_ms, Completion& completion,
-                       AtNewLeader then = AtNewLeader::kEndsSoon);
+  Result<uint64_t> add(size_t bytes, int64_t expires_ms, Completion& completion);
 
   // Takes the completions of those `numbers` that still wait, in that order; empty functions for the rest.
   std::vector<Completion> take(const std::vector<uint64_t>& numbers);
 
-  // The leader to whom all went that wait leads no more.
+  bool waits(uint64_t number) const;
+
+  // The leader to whom all went that wait leads no more; somebody leads again. Only the words for a timeout depend on
+  // it.
   void leader_lost();
-  // Somebody leads. What waits since before the last leader was lost expires at `expires_ms` at the latest.
-  void leader_found(int64_t expires_ms);
+  void leader_found();
 
   // Ends what has expired by `now_ms` with Unavailable "etcdserver: request timed out", with etcd's words for a change
   // of leaders where there was one.
@@ -62,12 +59,10 @@ class PendingCalls {
     Completion completion;
     size_t bytes = 0;
   };
-  // Expiry times ascend with the numbers as long as all calls get the same timeout, which they do, and those that a new
-  // leader does not shorten are kept apart.
+  // Expiry times ascend with the numbers as long as all calls get the same timeout, which they do.
   struct Expiry {
     int64_t expires_ms;
     uint64_t number;
-    bool leader_changed = false;
   };
 
   const size_t max_calls_;
@@ -75,12 +70,12 @@ class PendingCalls {
 
   mutable std::mutex mutex_;  // guards all below
   uint64_t last_number_;
-  uint64_t lost_up_to_;  // the number of the last call whose leader was lost
+  uint64_t lost_up_to_;       // the number of the last call whose leader was lost
+  uint64_t found_after_ = 0;  // the same, of those that have seen another since
   size_t bytes_ = 0;
   bool closed_ = false;
   std::unordered_map<uint64_t, Call> calls_;
   std::deque<Expiry> expiries_;
-  std::deque<Expiry> patient_;  // of calls that are asked again
 };
 
 }  // namespace kv::server

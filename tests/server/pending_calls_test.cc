@@ -48,53 +48,25 @@ TEST(PendingCalls, Expired_calls_end_with_a_timeout_once) {
   EXPECT_FALSE(calls.take({*number})[0]) << "a command applied after its call's time must find nobody";
 }
 
-TEST(PendingCalls, A_call_whose_leader_is_another_now_ends_soon_and_with_etcds_words) {
+TEST(PendingCalls, A_timeout_says_in_etcds_words_whether_the_leader_has_changed_meanwhile) {
   PendingCalls calls(10, 1000, 41);
-  Outcome before, applied, between, after;
-  Completion first = record(before), second = record(applied), third = record(between), fourth = record(after);
-  calls.leader_found(50);  // the first leader of this life: there is nothing yet
-  ASSERT_TRUE(calls.add(1, 7000, first).ok());
-  const auto number = calls.add(1, 7000, second);
+  Outcome before, after;
+  Completion first = record(before), second = record(after);
+  const auto number = calls.add(1, 7000, first);
+  ASSERT_TRUE(number.ok());
   calls.leader_lost();
-  ASSERT_TRUE(calls.add(1, 7001, third).ok()) << "it waits for whoever leads next";
-  calls.expire(3000);
-  EXPECT_EQ(before.calls, 0) << "the same leader may come back with it";
-  calls.leader_found(5000);
-  ASSERT_TRUE(calls.add(1, 7002, fourth).ok());
-  calls.expire(4999);
-  EXPECT_EQ(before.calls, 0);
-  ASSERT_TRUE(calls.take({*number})[0]) << "it had reached the log";
-  calls.expire(5000);
+  calls.leader_found();
+  ASSERT_TRUE(calls.add(1, 7001, second).ok());
+  calls.leader_lost();  // and nobody follows
+  calls.expire(6999);
+  EXPECT_EQ(before.calls, 0) << "its command is proposed again to the next leader";
+  EXPECT_TRUE(calls.waits(*number));
+  calls.expire(7001);
+  EXPECT_FALSE(calls.waits(*number));
   EXPECT_EQ(before.calls, 1);
   EXPECT_EQ(before.status,
             Status(Code::kUnavailable, "etcdserver: request timed out, possibly due to previous leader failure"));
-  EXPECT_EQ(between.calls, 0);
-  EXPECT_EQ(after.calls, 0);
-  // A leader's time never makes a call wait longer.
-  calls.leader_lost();
-  calls.leader_found(9000);
-  calls.expire(7001);
-  EXPECT_EQ(between.calls, 1);
-  EXPECT_EQ(after.calls, 0);
-  calls.expire(7002);
-  EXPECT_EQ(after.calls, 1);
-  EXPECT_EQ(calls.size(), 0u);
-}
-
-TEST(PendingCalls, What_is_asked_again_of_the_next_leader_waits_for_its_whole_time) {
-  PendingCalls calls(10, 1000, 41);
-  Outcome patient, other;
-  Completion first = record(patient), second = record(other);
-  ASSERT_TRUE(calls.add(1, 7000, first, PendingCalls::AtNewLeader::kAskedAgain).ok());
-  ASSERT_TRUE(calls.add(1, 7000, second).ok());
-  calls.leader_lost();
-  calls.leader_found(5000);
-  calls.expire(6999);
-  EXPECT_EQ(other.calls, 1);
-  EXPECT_EQ(patient.calls, 0);
-  calls.expire(7000);
-  EXPECT_EQ(patient.calls, 1);
-  EXPECT_EQ(patient.status, Status(Code::kUnavailable, "etcdserver: request timed out"));
+  EXPECT_EQ(after.status, Status(Code::kUnavailable, "etcdserver: request timed out"));
   EXPECT_EQ(calls.size(), 0u);
 }
 

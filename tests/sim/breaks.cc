@@ -25,6 +25,7 @@ constexpr std::array<std::string_view, static_cast<size_t>(Break::kCount)> kName
     "ack-at-propose",
     "stop-persisted",
     "misdeliver",
+    "propose-again-early",
     "put-differs",
     "forget-compaction",
     "wrong-answer",

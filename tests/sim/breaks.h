@@ -30,6 +30,7 @@ enum class Break : uint8_t {
   kAckAtPropose,           // acknowledges a write once the leader has accepted it
   kStopPersisted,          // stops telling the core about its disk after a while
   kMisdeliver,             // delivers a vote under another sender's name
+  kProposeAgainEarly,      // proposes a write again as soon as another leader is known
 
   // Of the machine in store/:
   kPutDiffers,            // one member applies another value than the log says

@@ -26,9 +26,9 @@ void print_stats(const RunStats& s) {
               s.trace_hash, s.events, static_cast<double>(s.simulated_us) / 1e6, s.recovery_timeouts);
   std::printf("  %" PRIu64 " leaders, %" PRIu64 " entries committed, %" PRIu64 " messages, %" PRIu64 " Readys\n",
               s.leaders, s.committed, s.messages, c.readys);
-  std::printf("  writes: %" PRIu64 " acknowledged, %" PRIu64 " refused; reads: %" PRIu64 " answered, %" PRIu64
-              " refused\n",
-              s.writes_acknowledged, c.writes_refused, s.reads_answered, s.reads_refused);
+  std::printf("  writes: %" PRIu64 " acknowledged, %" PRIu64 " refused, %" PRIu64
+              " proposed again; reads: %" PRIu64 " answered, %" PRIu64 " refused\n",
+              s.writes_acknowledged, c.writes_refused, c.writes_proposed_again, s.reads_answered, s.reads_refused);
   std::printf("  %" PRIu64 " crashes (%" PRIu64 " disk writes lost), %" PRIu64 " pauses, %" PRIu64
               " partitions, %" PRIu64 " transfers asked\n",
               c.crashes, c.writes_lost, c.pauses, c.partitions, c.transfers);

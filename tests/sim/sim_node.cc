@@ -110,6 +110,7 @@ void SimNode::crash() {
   reads_.clear();
   indexed_reads_.clear();
   writes_.clear();
+  applied_term_ = Term();
   accepted_.clear();
   while (!flushed_.empty() && flushed_.back().index > state_->durable().index) flushed_.pop_back();
   ++world_->counters->crashes;
@@ -191,6 +192,7 @@ void SimNode::after_input() {
 
 void SimNode::schedule_tick() {
   core_->tick();
+  propose_again(broken_ == Break::kProposeAgainEarly && core_->leader() ? core_->term() : Term(1));
   if (service_) service_->ticked();
   later(tick_us_, [this] { schedule_tick(); });
   after_input();
@@ -210,28 +212,42 @@ uint64_t SimNode::write(uint32_t key, size_t padding_bytes) {
   const uint64_t id = world_->history->begin_write(id_, key);
   input([this, id, key, padding_bytes] {
     const Command command{.id = id, .key = key, .value = id};
-    const Result<Index> result = core_->propose(
-        std::make_shared<const std::string>(world_->machine->encode_write(command, padding_bytes)));
-    note(mix(21, mix(id, result.ok() ? result.value().value() : UINT64_MAX)), [&] {
-      return "proposes call " + std::to_string(id) + ": " +
-             (result.ok() ? "index " + to_string(result.value()) : result.status().to_string());
-    });
-    if (!result.ok()) {
+    Write write;
+    write.command = std::make_shared<const std::string>(world_->machine->encode_write(command, padding_bytes));
+    const Index index = propose_write(id, write);
+    if (!write.term) {
       ++world_->counters->writes_refused;
       world_->history->refused(id);
+    } else if (index && broken_ == Break::kAckAtPropose) {
+      world_->history->acknowledged(id, index);
     } else {
-      writes_[id] = true;
-      if (result.value()) {
-        accepted_[result.value()] = {core_->term(), id};
-        if (broken_ == Break::kAckAtPropose) {
-          writes_.erase(id);
-          world_->history->acknowledged(id, result.value());
-        }
-      }
+      writes_[id] = std::move(write);
     }
     after_input();
   });
   return id;
+}
+
+Index SimNode::propose_write(uint64_t id, Write& write) {
+  const Result<Index> result = core_->propose(write.command);
+  note(mix(21, mix(id, result.ok() ? result.value().value() : UINT64_MAX)), [&] {
+    return "proposes call " + std::to_string(id) + ": " +
+           (result.ok() ? "index " + to_string(result.value()) : result.status().to_string());
+  });
+  write.term = result.ok() ? core_->term() : Term();
+  const Index index = result.ok() ? result.value() : Index(0);
+  if (index) accepted_[index] = {core_->term(), id};
+  return index;
+}
+
+// As server/proposal_queue.h has it: an entry of `term` is applied, so what left in earlier terms and is not applied
+// never will be.
+void SimNode::propose_again(Term term) {
+  for (auto& [id, write] : writes_) {
+    if (write.of_unknown_fate || write.term >= term) continue;
+    ++world_->counters->writes_proposed_again;
+    propose_write(id, write);
+  }
 }
 
 void SimNode::read(uint32_t key) {
@@ -507,13 +523,15 @@ void SimNode::apply_one(const Entry& entry, bool ends_batch) {
   }
   state_->apply(entry, configuration);
   if (ends_batch) state_->commit();
+  if (entry.term > applied_term_) propose_again(applied_term_ = entry.term);
   ++world_->counters->entries_applied;
   const bool first = world_->checker->applied(id_, entry);
   if (first && entry.type == raft::EntryType::kConfigChange) {
     ++world_->counters->configurations;
     world_->counters->joint_configurations += configuration.joint();
   }
-  const auto command = entry.type == raft::EntryType::kCommand ? world_->machine->decode_write(*entry.data) : std::nullopt;
+  const auto command =
+      entry.type == raft::EntryType::kCommand ? world_->machine->decode_write(*entry.data) : std::nullopt;
   if (!command) return;
   if (first) world_->history->write_committed(command->id, entry.index);
   if (writes_.erase(command->id) != 0) world_->history->acknowledged(command->id, entry.index);
@@ -592,6 +610,7 @@ void SimNode::install(std::shared_ptr<const StateImage> image, uint64_t written)
   }
   to_apply_.clear();
   state_->install(*image);
+  for (auto& [id, write] : writes_) write.of_unknown_fate |= write.term && write.term <= image->meta().term;
   if (service_) service_->state_replaced();
   world_->checker->installed(id_);
   installing_ = image->meta();

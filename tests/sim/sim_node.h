@@ -42,6 +42,7 @@ struct Counters {
   uint64_t snapshots_installed = 0;
   uint64_t snapshots_failed = 0;
   uint64_t installs_interrupted = 0;
+  uint64_t writes_proposed_again = 0;
   uint64_t changes_proposed = 0;
   uint64_t configurations = 0;
   uint64_t joint_configurations = 0;
@@ -157,6 +158,15 @@ class SimNode {
 
   void install(std::shared_ptr<const StateImage> image, uint64_t written);
   void begin_log_after_snapshot();
+  // A write that a client waits for, and in which term it left for its leader; 0: it has not.
+  struct Write {
+    raft::Payload command;
+    raft::Term term;
+    bool of_unknown_fate = false;
+  };
+  raft::Index propose_write(uint64_t id, Write& write);  // 0 when it is not known here where it will be
+  void propose_again(raft::Term term);
+
   void check_accepted(const std::vector<raft::Entry>& entries);
   void make_log_follow_state();
 
@@ -186,10 +196,11 @@ class SimNode {
   std::deque<raft::Entry> to_apply_;
   bool apply_scheduled_ = false;
   raft::Index last_commit_;
-  raft::Index handed_out_;                                           // the last index of Ready::committed
-  std::map<uint64_t, uint32_t> reads_;                               // id -> key, of those that are not finished
-  std::multimap<raft::Index, uint64_t> indexed_reads_;               // wait until this index is applied
-  std::map<uint64_t, bool> writes_;                                  // the ids that a client waits for
+  raft::Index handed_out_;                              // the last index of Ready::committed
+  std::map<uint64_t, uint32_t> reads_;                  // id -> key, of those that are not finished
+  std::multimap<raft::Index, uint64_t> indexed_reads_;  // wait until this index is applied
+  std::map<uint64_t, Write> writes_;                    // by id
+  raft::Term applied_term_;
   std::map<raft::Index, std::pair<raft::Term, uint64_t>> accepted_;  // where the core said a write would be
   bool snapshot_wanted_ = false;
   uint64_t snapshot_written_ = 0;  // the write of the Ready that asked for it

@@ -90,6 +90,7 @@ TEST(Simulation, Reaches_what_it_is_for) {
     sum.configurations += c.configurations;
     sum.joint_configurations += c.joint_configurations;
     sum.transfers += c.transfers;
+    sum.writes_proposed_again += c.writes_proposed_again;
     totals.leaders += finding.stats.leaders;
     totals.committed += finding.stats.committed;
     totals.writes_acknowledged += finding.stats.writes_acknowledged;
@@ -102,6 +103,7 @@ TEST(Simulation, Reaches_what_it_is_for) {
   EXPECT_GT(sum.entries_applied, 30'000u);
   EXPECT_GT(sum.crashes, 500u);
   EXPECT_GT(sum.writes_lost, 100u);
+  EXPECT_GT(sum.writes_proposed_again, 100u);
   EXPECT_GT(sum.pauses, 100u);
   EXPECT_GT(sum.partitions, 100u);
   EXPECT_GT(sum.compactions, 500u);
