@@ -210,7 +210,9 @@ TEST(Reconfiguration, Update_takes_urls_that_nobody_else_has) {
 }
 
 // Every state of up to five members, every single change: what the strict check lets through leaves a quorum of
-// reachable voters, but for the one step from one voter to two.
+// reachable voters, but for the one step from one voter to two. Also where no quorum seems to be there: who answered
+// lately is not known for a moment after each election timeout, and then the one that is asked to go may be the one that
+// is missed.
 TEST(Reconfiguration, No_accepted_change_loses_the_quorum) {
   size_t accepted = 0;
   for (uint64_t n = 1; n <= 5; ++n) {
@@ -225,8 +227,6 @@ TEST(Reconfiguration, No_accepted_change_loses_the_quorum) {
           view.reachable.insert(id);
           ++up;
         }
-        // Without a quorum before there is nothing to lose.
-        if (up < n / 2 + 1) continue;
         if (n > 1 && check_add(view, kStrict, add(url(9))).ok()) {
           EXPECT_GE(up, (n + 1) / 2 + 1);
           ++accepted;
