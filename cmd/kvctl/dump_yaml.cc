@@ -5,28 +5,25 @@
 #include <ostream>
 #include <vector>
 
+#include "base/utf8.h"
 #include "kvctl/dump_codecs.h"
 #include "kvctl/go_format.h"
 #include "kvctl/json_text.h"
-#include "kvctl/terminal.h"
 
 namespace kv::kvctl {
 namespace {
 
-// Whether a text comes back as it is from a literal block: lines of plain characters, the last with its newline and
-// none empty behind it, and nothing at the beginning that would be taken for the block's indentation.
+// Whether a text, which is UTF-8, comes back as it is from a literal block: lines of plain characters, the last with
+// its newline and none empty behind it, and nothing at the beginning that would be taken for the block's indentation.
 bool is_block(std::string_view text) {
   if (!text.ends_with('\n') || text.ends_with("\n\n") || text.size() < 2) return false;
   if (text[0] == ' ' || text[0] == '\n' || text[0] == '\t') return false;
-  for (size_t i = 0; i < text.size(); i += utf8_length(text.substr(i))) {
-    const auto c = static_cast<unsigned char>(text[i]);
+  while (!text.empty()) {
+    const auto [c, length] = decode_utf8(text);
     if ((c < 0x20 && c != '\n') || c == 0x7f) return false;
-    // Beyond ASCII, what YAML takes for a line's end or doesn't allow: U+0080 to U+009F, U+2028, U+2029, U+FEFF.
-    const std::string_view rest = text.substr(i);
-    if ((c == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) || rest.starts_with("\u2028") ||
-        rest.starts_with("\u2029") || rest.starts_with("\ufeff")) {
-      return false;
-    }
+    // Beyond ASCII, what YAML takes for a line's end or doesn't allow.
+    if ((c >= 0x80 && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff) return false;
+    text.remove_prefix(length);
   }
   return true;
 }

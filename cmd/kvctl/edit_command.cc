@@ -12,6 +12,7 @@
 #include <ostream>
 #include <utility>
 
+#include "base/utf8.h"
 #include "kvctl/child_process.h"
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/utf8.h"
 #include "kvctl/commands.h"
 #include "kvctl/go_format.h"
 #include "kvctl/json_text.h"

@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <iterator>
 
+#include "base/utf8.h"
+
 namespace kv::kvctl {
 namespace {
-
-constexpr char32_t kInvalid = 0xffffffff;
 
 struct Range {
   char32_t first;
@@ -24,35 +24,6 @@ bool printable(char32_t c) {
   const auto* range = std::lower_bound(std::begin(kPrintable), std::end(kPrintable), c,
                                        [](const Range& r, char32_t x) { return r.last < x; });
   return range != std::end(kPrintable) && range->first <= c;
-}
-
-// The first character of `text`, which is not empty, and its length; kInvalid and 1 where it isn't UTF-8 (overlong
-// forms, surrogates and numbers past U+10FFFF aren't).
-std::pair<char32_t, size_t> decode(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < size) return {kInvalid, 1};
-  char32_t c = lead & (0xff >> (size + 1));
-  for (size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {kInvalid, 1};
-    c = (c << 6) | (byte(i) & 0x3f);
-  }
-  constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (c < kSmallest[size] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return {kInvalid, 1};
-  return {c, size};
-}
-
-void encode(char32_t c, std::string& to) {
-  if (c < 0x80) {
-    to += static_cast<char>(c);
-    return;
-  }
-  const size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-  constexpr unsigned char kLead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-  to += static_cast<char>(kLead[size] | (c >> (6 * (size - 1))));
-  for (size_t i = size - 1; i-- > 0;) to += static_cast<char>(0x80 | ((c >> (6 * i)) & 0x3f));
 }
 
 std::string formatted(const char* format, auto value) {
@@ -108,7 +79,7 @@ bool take_escape(std::string_view& text, std::string& to) {
   if (kind != 'u' && kind != 'U') return false;
   const auto value = take_number(text, kind == 'u' ? 4 : 8, 16);
   if (!value || *value > 0x10ffff || (*value >= 0xd800 && *value < 0xe000)) return false;
-  encode(*value, to);
+  append_utf8(*value, to);
   return true;
 }
 
@@ -121,23 +92,24 @@ std::string parse_error(std::string_view function, std::string_view text, std::s
 std::string go_quote(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
-    const auto [c, size] = decode(text);
-    const auto* escape = std::find_if(std::begin(kSimpleEscapes), std::end(kSimpleEscapes), [c = c](const auto& e) {
+    const CodePoint first = decode_utf8(text);
+    const char32_t c = first.value;
+    const auto* escape = std::find_if(std::begin(kSimpleEscapes), std::end(kSimpleEscapes), [c](const auto& e) {
       return c == static_cast<char32_t>(static_cast<unsigned char>(e.second));
     });
     if (escape != std::end(kSimpleEscapes)) {
       out += '\\';
       out += escape->first;
-    } else if (c == kInvalid) {
+    } else if (!first.valid()) {
       out += formatted("\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(text[0])));
     } else if (printable(c)) {
-      out += text.substr(0, size);
+      out += text.substr(0, first.length);
     } else if (c < 0x80) {
       out += formatted("\\x%02x", static_cast<unsigned>(c));
     } else {
       out += formatted(c < 0x10000 ? "\\u%04x" : "\\U%08x", static_cast<unsigned>(c));
     }
-    text.remove_prefix(size);
+    text.remove_prefix(first.length);
   }
   return out + '"';
 }
@@ -288,8 +260,8 @@ std::string go_duration(std::chrono::nanoseconds duration) {
 std::string go_json_string(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
-    const auto [c, size] = decode(text);
-    switch (c) {
+    const CodePoint first = decode_utf8(text);
+    switch (const char32_t c = first.value) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;
       case '\b': out += "\\b"; break;
@@ -297,15 +269,16 @@ std::string go_json_string(std::string_view text) {
       case '\n': out += "\\n"; break;
       case '\r': out += "\\r"; break;
       case '\t': out += "\\t"; break;
-      case kInvalid: out += "\\ufffd"; break;
       default:
         if (c < 0x20 || c == '<' || c == '>' || c == '&' || c == 0x2028 || c == 0x2029) {
           out += formatted("\\u%04x", static_cast<unsigned>(c));
+        } else if (!first.valid()) {
+          out += "\\ufffd";
         } else {
-          out += text.substr(0, size);
+          out += text.substr(0, first.length);
         }
     }
-    text.remove_prefix(size);
+    text.remove_prefix(first.length);
   }
   return out + '"';
 }

@@ -1,7 +1,7 @@
 #include "kvctl/json_text.h"
 
+#include "base/utf8.h"
 #include "kvctl/go_format.h"
-#include "kvctl/terminal.h"
 
 namespace kv::kvctl {
 

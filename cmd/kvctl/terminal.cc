@@ -7,6 +7,8 @@
 #include <cctype>
 #include <cstdlib>
 
+#include "base/utf8.h"
+
 namespace kv::kvctl {
 namespace {
 
@@ -70,36 +72,6 @@ std::string Paint::operator()(Style style, std::string_view text) const {
   return sequence(style) + std::string(text) + "\x1b[0m";
 }
 
-size_t utf8_length(std::string_view text) {
-  if (text.empty()) return 0;
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xf0 && lead <= 0xf4  ? 4
-                        : lead >= 0xe0 && lead < 0xf0 ? 3
-                        : lead >= 0xc2 && lead < 0xe0 ? 2
-                                                      : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  // No longer form of a shorter one, no half of a surrogate pair, nothing above U+10FFFF.
-  if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) >= 0xa0) || (lead == 0xf0 && byte(1) < 0x90) ||
-      (lead == 0xf4 && byte(1) >= 0x90)) {
-    return 0;
-  }
-  return length;
-}
-
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 std::string printable(std::string_view text) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
@@ -110,9 +82,7 @@ std::string printable(std::string_view text) {
   };
   while (!text.empty()) {
     const auto c = static_cast<unsigned char>(text[0]);
-    const size_t length = utf8_length(text);
-    // U+0080 to U+009F are control characters too, in two bytes.
-    const bool control = length == 2 && c == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
+    const CodePoint first = decode_utf8(text);
     if (c == '\n') {
       out += "\\n";
     } else if (c == '\t') {
@@ -121,15 +91,15 @@ std::string printable(std::string_view text) {
       out += "\\r";
     } else if (c == '\\') {
       out += "\\\\";
-    } else if (c < 0x20 || c == 0x7f || length == 0) {
+    } else if (c < 0x20 || c == 0x7f || !first.valid()) {
       escaped(c);
-    } else if (control) {
+    } else if (first.value >= 0x80 && first.value < 0xa0) {  // control characters too, in two bytes
       escaped(c);
       escaped(static_cast<unsigned char>(text[1]));
     } else {
-      out += text.substr(0, length);
+      out += text.substr(0, first.length);
     }
-    text.remove_prefix(std::max<size_t>(length, 1));
+    text.remove_prefix(first.length);
   }
   return out;
 }
@@ -144,8 +114,7 @@ std::string cut_to(std::string text, size_t columns) {
   const std::string_view dots = "...";
   const size_t keep = columns > dots.size() ? columns - dots.size() : 0;
   size_t at = 0;
-  for (size_t shown = 0; shown < keep; ++shown)
-    at += std::max<size_t>(utf8_length(std::string_view(text).substr(at)), 1);
+  for (size_t shown = 0; shown < keep; ++shown) at += decode_utf8(std::string_view(text).substr(at)).length;
   text.resize(at);
   return text.append(dots.substr(0, columns));
 }

@@ -48,8 +48,5 @@ std::string printable(std::string_view text);
 size_t width_of(std::string_view text);
 // The first `columns` of a text; one that is cut ends in "...".
 std::string cut_to(std::string text, size_t columns);
-// The number of bytes of the UTF-8 character that `text` begins with; 0 when it begins with none.
-size_t utf8_length(std::string_view text);
-bool is_utf8(std::string_view text);
 
 }  // namespace kv::kvctl

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/utf8.h"
+
 namespace kv::kvctl {
 namespace {
 
@@ -80,7 +82,7 @@ std::vector<std::string> pieces(std::string_view text, size_t width) {
   while (width_of(text) > width) {
     size_t end = 0, comma = 0;
     for (size_t shown = 0; shown < width; ++shown) {
-      end += std::max<size_t>(utf8_length(text.substr(end)), 1);
+      end += decode_utf8(text.substr(end)).length;
       if (text[end - 1] == ',' || text[end - 1] == ' ') comma = end;
     }
     const size_t cut = comma > 0 ? comma : end;

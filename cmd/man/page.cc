@@ -2,35 +2,23 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdint>
 #include <cstdio>
+
+#include "base/utf8.h"
 
 namespace kv::man {
 namespace {
 
 constexpr size_t kColumns = 78;  // of the source; mandoc complains about more than 80
 
-// The code point of the UTF-8 sequence at the beginning of `text`, and its length. A byte that begins none stands for
-// itself.
-struct CodePoint {
-  uint32_t value;
-  size_t length;
-};
-CodePoint first_code_point(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const size_t length = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc0 ? 2 : 1;
-  if (length == 1 || length > text.size()) return {byte(0), 1};
-  uint32_t value = byte(0) & (0xffu >> (length + 1));
-  for (size_t i = 1; i < length; ++i) value = value << 6 | (byte(i) & 0x3fu);
-  return {value, length};
-}
-
 std::string escaped(std::string_view plain) {
   std::string out;
   for (size_t i = 0; i < plain.size();) {
-    const CodePoint point = first_code_point(plain.substr(i));
-    i += point.length;
-    switch (point.value) {
+    const CodePoint first = decode_utf8(plain.substr(i));
+    // A byte that begins no character stands for itself.
+    const char32_t c = first.valid() ? first.value : static_cast<unsigned char>(plain[i]);
+    i += first.length;
+    switch (c) {
       case '\\': out += "\\e"; break;
       case '-': out += "\\-"; break;
       case '\'': out += "\\(aq"; break;
@@ -38,11 +26,11 @@ std::string escaped(std::string_view plain) {
       case '^': out += "\\(ha"; break;
       case '~': out += "\\(ti"; break;
       default:
-        if (point.value < 0x80) {
-          out += static_cast<char>(point.value);
+        if (c < 0x80) {
+          out += static_cast<char>(c);
         } else {
           char name[16];
-          std::snprintf(name, sizeof name, "\\[u%04X]", point.value);
+          std::snprintf(name, sizeof name, "\\[u%04X]", static_cast<unsigned>(c));
           out += name;
         }
     }

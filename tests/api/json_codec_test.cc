@@ -5,10 +5,11 @@
 
 #include <string>
 
+#include "api/json/base64.h"
 #include "api/json/json_reader.h"
 #include "api/json/json_writer.h"
-#include "api/json/text.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "etcdserverpb/rpc.pb.h"
 
 namespace kv::api {

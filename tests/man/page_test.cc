@@ -30,6 +30,7 @@ TEST(ManPage, What_roff_would_read_is_escaped) {
   EXPECT_EQ(Roff("a\\nb").text(), "a\\enb");
   EXPECT_EQ(Roff("don't `x` ^~").text(), "don\\(aqt \\(gax\\(ga \\(ha\\(ti");
   EXPECT_EQ(Roff("\xc2\xb5s \xe2\x96\x88 \xf0\x9f\x98\x80").text(), "\\[u00B5]s \\[u2588] \\[u1F600]");
+  EXPECT_EQ(Roff("\xff \xc3").text(), "\\[u00FF] \\[u00C3]") << "bytes that begin no character";
   EXPECT_EQ((bold("-w") + " " + italic("string")).text(), "\\fB\\-w\\fR \\fIstring\\fR");
 }
 

@@ -9,7 +9,8 @@
 #include <optional>
 #include <vector>
 
-#include "api/json/text.h"
+#include "api/json/base64.h"
+#include "base/utf8.h"
 
 namespace kv::api {
 namespace {
@@ -134,7 +135,7 @@ class Reader {
       error_ = Status(Code::kInvalidArgument, "unexpected EOF");
       return;
     }
-    const size_t length = std::max<size_t>(utf8_length(text_.substr(at_)), 1);
+    const size_t length = decode_utf8(text_.substr(at_)).length;
     std::string token;
     append_shown(text_.substr(at_, length), token);
     error_ = Status(Code::kInvalidArgument, "proto: syntax error " + place(at_) + ": unexpected token " + token);

@@ -5,8 +5,9 @@
 #include <charconv>
 #include <set>
 
-#include "api/json/text.h"
+#include "api/json/base64.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace kv::api {
 namespace {
