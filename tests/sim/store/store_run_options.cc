@@ -59,6 +59,13 @@ void adjust_for_store(SimOptions& o) {
   at_least(&o.nemesis.transfer_us, 500'000);
   at_least(&o.nemesis.campaign_us, 500'000);
   at_least(&o.nemesis.step_down_us, 500'000);
+  if (o.broken == Break::kUnconfirmedKeepAlive) {
+    // It shows only where a leader that is cut off goes on believing for longer than what is left of a lease, which is
+    // rare among all that is drawn.
+    o.core.check_quorum = false;
+    o.nemesis.partition_us = 1'000'000;
+    o.nemesis.partitioned_for_us = 3'000'000;
+  }
 }
 
 }  // namespace kv::sim
