@@ -193,6 +193,12 @@ class AsioTransport final : public Transport, public Inbound::Host {
     return queued != PeerLink::Queued::kRefused;
   }
 
+  bool takes_forwards_in_term_only(NodeId peer) const override {
+    const std::lock_guard lock(mutex_);
+    const auto found = links_.find(peer);
+    return found != links_.end() && found->second->protocol() >= kForwardInTermProtocol;
+  }
+
   std::vector<PeerStats> stats() const override {
     std::vector<PeerStats> all;
     const std::lock_guard lock(mutex_);

@@ -126,6 +126,9 @@ class Transport {
   // Queues a payload; never blocks. False, and nothing is sent: the peer is unknown, away, too old to take payloads,
   // or its queue is full. True promises no delivery.
   [[nodiscard]] virtual bool send_payload(NodeId to, std::string payload) = 0;
+  // There is a stream to that peer, and what it is forwarded comes into the log in the term of the message or never (so
+  // since protocol version 3).
+  virtual bool takes_forwards_in_term_only(NodeId peer) const = 0;
   virtual std::vector<PeerStats> stats() const = 0;
   virtual std::vector<uint16_t> bound_ports() const = 0;
 };

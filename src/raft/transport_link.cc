@@ -57,7 +57,7 @@ bool PeerLink::push(Message&& message) {
 PeerLink::Queued PeerLink::push_payload(std::string&& payload) {
   if (payload.size() > context_.options.max_payload_bytes) return Queued::kRefused;
   const std::lock_guard lock(mutex_);
-  if (!takes_payloads_ || payload_bytes_ + payload.size() > context_.options.max_queued_payload_bytes) {
+  if (protocol() < kPayloadProtocol || payload_bytes_ + payload.size() > context_.options.max_queued_payload_bytes) {
     return Queued::kRefused;
   }
   payload_bytes_ += payload.size();
@@ -189,7 +189,7 @@ void PeerLink::established(uint16_t protocol) {
     const std::lock_guard lock(mutex_);
     accepting_ = true;
     queue_limit_ = context_.options.max_queued_bytes;
-    takes_payloads_ = protocol >= kPayloadProtocol;
+    protocol_.store(protocol, std::memory_order_relaxed);
     tell = lost_since_told_;
     told_ = lost_since_told_ = tell_ = false;
   }
@@ -265,7 +265,7 @@ void PeerLink::reset_stream() {
   payload_batch_.clear();
   gather_payload_bytes_ = 0;
   const std::lock_guard lock(mutex_);
-  takes_payloads_ = false;
+  protocol_.store(0, std::memory_order_relaxed);
   waiting_payloads_.clear();
   payload_bytes_ = 0;
   if (gather_bytes_ > 0) {

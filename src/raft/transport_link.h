@@ -55,6 +55,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   }
   void add_failed_receive() { failed_receives_.fetch_add(1, std::memory_order_relaxed); }
   PeerStats stats() const;
+  uint16_t protocol() const { return protocol_.load(std::memory_order_relaxed); }  // of the stream; 0: there is none
   NodeId id() const { return id_; }
 
   // The transport's thread only.
@@ -125,16 +126,16 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   size_t queued_bytes_ = 0;  // waiting and being written
   size_t queue_limit_;
   std::vector<std::string> waiting_payloads_;
-  size_t payload_bytes_ = 0;     // waiting and being written
-  bool takes_payloads_ = false;  // there is a stream, and the peer speaks a protocol that has them
-  bool accepting_ = true;        // false while the peer is away
-  bool told_ = false;            // on_unreachable was called for the present trouble
+  size_t payload_bytes_ = 0;  // waiting and being written
+  bool accepting_ = true;     // false while the peer is away
+  bool told_ = false;         // on_unreachable was called for the present trouble
   bool lost_since_told_ = false;
   bool tell_ = false;  // flush() shall call it
   uint64_t sent_appends_ = 0;
   RoundTrips measured_;
 
   std::atomic<bool> connected_{false};
+  std::atomic<uint16_t> protocol_{0};
   std::atomic<uint64_t> sent_bytes_{0};
   std::atomic<uint64_t> received_bytes_{0};
   std::atomic<uint64_t> received_appends_{0};

@@ -16,9 +16,11 @@
 namespace kv::raft {
 
 inline constexpr uint16_t kOldestProtocol = 1;
-inline constexpr uint16_t kNewestProtocol = 2;
+inline constexpr uint16_t kNewestProtocol = 3;
 // From this one on a stream may carry payload frames.
 inline constexpr uint16_t kPayloadProtocol = 2;
+// From this one on a leader takes a Forward of its own term only. Before, it could keep it and hand it to the next one.
+inline constexpr uint16_t kForwardInTermProtocol = 3;
 
 // What a dialling member says first.
 struct Hello {

@@ -228,9 +228,10 @@ class Engine::Loop {
         forward && forward->type == raft::EntryType::kCommand && forward->data && core_.is_leader() &&
         message.term == core_.term()) {
       forget_forwarded_of_another_term();
-      if (forwarded_bytes_ + forward->data->size() > kMaxForwardedBytes) return;
+      if (forwarded_bytes_ + forward->data->size() > kMaxForwardedBytes) propose_what_waits();
+      if (forwarded_bytes_ > 0 && forwarded_bytes_ + forward->data->size() > kMaxForwardedBytes) return;
       forwarded_bytes_ += forward->data->size();
-      forwarded_.push_back(std::move(forward->data));
+      forwarded_.emplace_back(std::move(forward->data), now_ms_ + options_.request_timeout_ms);
       return;
     }
     core_.step(std::move(message));
@@ -242,6 +243,8 @@ class Engine::Loop {
     reads_.expire(now_ms_);
     ports_.calls->expire(now_ms_);
     proposals_.expire(now_ms_);
+    for (; !forwarded_.empty() && forwarded_.front().second <= now_ms_; forwarded_.pop_front())
+      forwarded_bytes_ -= forwarded_.front().first->size();
     truncate_log();
   }
 
@@ -251,10 +254,12 @@ class Engine::Loop {
     forget_forwarded_of_another_term();
     if (!core_.leader()) return;
     while (!forwarded_.empty() || proposals_.waits()) {
+      // Neither those of others nor our own keep the others waiting.
+      const size_t share = proposals_.waits() ? options_.max_entry_bytes / 2 : options_.max_entry_bytes;
       std::string batch;
       size_t of_others = 0;
-      for (const raft::Payload& commands : forwarded_) {
-        if (of_others > 0 && batch.size() + commands->size() > options_.max_entry_bytes) break;
+      for (const auto& [commands, expires_ms] : forwarded_) {
+        if (of_others > 0 && batch.size() + commands->size() > share) break;
         batch += *commands;
         ++of_others;
       }
@@ -263,7 +268,9 @@ class Engine::Loop {
       if (!core_.propose(std::make_shared<const std::string>(std::move(batch))).ok()) return;
       forwarded_.erase(forwarded_.begin(), forwarded_.begin() + static_cast<ptrdiff_t>(of_others));
       forwarded_bytes_ -= bytes_of_others;
-      proposals_.proposed(ours, core_.term());
+      const bool once = core_.is_leader() || !ports_.takes_forwards_in_term_only ||
+                        ports_.takes_forwards_in_term_only(core_.leader());
+      proposals_.proposed(ours, core_.term(), once ? ProposalQueue::Kept::kYes : ProposalQueue::Kept::kNo);
     }
   }
 
@@ -443,7 +450,8 @@ class Engine::Loop {
     count.add();
     const raft::SnapshotMeta meta = std::exchange(fetched_, std::nullopt)->meta;
     core_.snapshot_installed(meta);
-    proposals_.state_replaced(meta.term);
+    for (Completion& call : ports_.calls->take(proposals_.state_replaced(meta.term)))
+      if (call) call(errors::state_replaced(), nullptr);
     configurations_.assign(1, {meta.index, meta.configuration});
     several_voters_ = meta.configuration.voters.size() > 1;
     engine_.commit_.store(core_.commit().value(), std::memory_order_relaxed);
@@ -540,7 +548,8 @@ class Engine::Loop {
   bool several_voters_ = false;
   ProposalQueue proposals_;
   bool propose_again_ = false;
-  std::deque<raft::Payload> forwarded_;  // by followers in forwarded_term_, which this member leads
+  // By followers in forwarded_term_, which this member leads; and until when they wait.
+  std::deque<std::pair<raft::Payload, int64_t>> forwarded_;
   size_t forwarded_bytes_ = 0;
   raft::Term forwarded_term_;
   raft::Term last_term_;                                  // of what was handed to the apply stage

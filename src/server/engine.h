@@ -54,6 +54,8 @@ class Engine {
     std::function<void(std::vector<raft::Message>)> send;
     // The member can't go on (its disk failed, its state is damaged). Called once; no input does anything after it.
     std::function<void(Status)> failed;
+    // Whether that peer, as the leader, takes a Forward in the term of its message or never. Empty: it does.
+    std::function<bool(raft::NodeId)> takes_forwards_in_term_only;
     // Role or leader changed. Called on the engine's thread.
     std::function<void(raft::SoftState, raft::Term)> soft_state_changed;
     // The leader's log does not reach back far enough for this member: fetch a state of at least that index from that
@@ -79,9 +81,10 @@ class Engine {
   void stop();
 
   // ---- any thread ----
-  // A serialized kvdpb::Command, and the number in Ports::calls under which somebody waits for it. It waits for a leader,
-  // and is proposed again when that one is lost before it was known to be in the log (proposal_queue.h); all that while
-  // its call waits. With 0 nobody waits, and it is lost with its leader or message. False: the engine is stopped.
+  // A serialized kvdpb::Command, and the number in Ports::calls under which somebody waits for it. It waits for a
+  // leader, and is proposed again when that one is lost before it was known to be in the log (proposal_queue.h); all
+  // that while its call waits. With 0 nobody waits, and it is lost with its leader or message. False: the engine is
+  // stopped.
   [[nodiscard]] bool propose(std::string command, uint64_t call = 0);
   // Calls `ready` when the state has reached what was committed when read() was called, as confirmed by a quorum
   // (thesis 6.4): ok, or Unavailable. May be called on the engine's or the apply thread: must not block.

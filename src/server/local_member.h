@@ -373,7 +373,8 @@ class LocalMember final : public Member, public MembershipObserver {
   std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
   std::atomic<bool> flushing_{false};
   std::thread worker_;
-  uint64_t last_leader_ = 0;                // that was counted; the engine's thread
+  uint64_t last_leader_ = 0;  // that was counted; the engine's thread, the next too
+  std::pair<raft::NodeId, raft::Term> lost_leader_;
   std::unique_ptr<MemberMetrics> metrics_;  // reads nearly all of the above: gone first
 };
 

@@ -224,6 +224,9 @@ void LocalMember::make_engine(const raft::Configuration& configuration) {
   ports.calls = &calls_;
   ports.clock = &Clock::system();
   ports.send = [this](std::vector<raft::Message> messages) { transport_->send(std::move(messages)); };
+  ports.takes_forwards_in_term_only = [this](raft::NodeId leader) {
+    return transport_->takes_forwards_in_term_only(leader);
+  };
   ports.failed = [this](Status status) {
     log_error("this member cannot go on", {{"error", status.text()}});
     calls_.close(errors::stopped());
@@ -296,14 +299,22 @@ void LocalMember::on_soft_state(raft::SoftState soft, raft::Term term) {
     if (const uint64_t last = std::exchange(last_leader_, soft.leader.value()); last != soft.leader.value()) {
       changes.add();
       if (last != 0) calls_.leader_lost();
-      calls_.leader_found();
+      if (std::pair(soft.leader, term) == lost_leader_) {
+        // Long enough for what has reached its log to be applied here.
+        calls_.leader_returned(now_ms() + 2 * options_.election_timeout_ms);
+      } else {
+        calls_.leader_found();
+      }
     }
     log_info("a leader is known",
              {{"leader", hex_id(soft.leader.value())}, {"term", term.value()}, {"role", raft::role_name(soft.role)}});
     transfers_.leader_is(soft.leader.value());
     introduce_myself();
   } else {
-    if (std::exchange(last_leader_, 0) != 0) calls_.leader_lost();
+    if (const uint64_t last = std::exchange(last_leader_, 0); last != 0) {
+      lost_leader_ = {raft::NodeId(last), term};
+      calls_.leader_lost();
+    }
     log_warning("no leader", {{"term", term.value()}, {"role", raft::role_name(soft.role)}});
   }
 }

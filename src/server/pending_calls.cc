@@ -1,6 +1,7 @@
 #include "server/pending_calls.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/metrics.h"
 #include "server/errors.h"
@@ -58,25 +59,34 @@ void PendingCalls::leader_found() {
   found_after_ = lost_up_to_;
 }
 
+void PendingCalls::leader_returned(int64_t expires_ms) {
+  const std::lock_guard lock(mutex_);
+  for (Expiry& expiry : expiries_) {
+    if (expiry.number > lost_up_to_) break;
+    expiry.expires_ms = std::min(expiry.expires_ms, expires_ms);
+    expiry.stream_lost = true;
+  }
+}
+
+Status PendingCalls::timed_out(const Expiry& expiry) const {
+  if (expiry.number <= found_after_) return errors::timed_out_leader();
+  return expiry.stream_lost ? errors::timed_out_connection() : errors::timed_out();
+}
+
 void PendingCalls::expire(int64_t now_ms) {
-  struct Expired {
-    Completion completion;
-    bool leader_changed;
-  };
-  std::vector<Expired> expired;
+  std::vector<std::pair<Completion, Status>> expired;
   {
     const std::lock_guard lock(mutex_);
     for (; !expiries_.empty() && expiries_.front().expires_ms <= now_ms; expiries_.pop_front()) {
       const auto found = calls_.find(expiries_.front().number);
       if (found == calls_.end()) continue;
-      expired.push_back({std::move(found->second.completion), found->first <= found_after_});
+      expired.emplace_back(std::move(found->second.completion), timed_out(expiries_.front()));
       bytes_ -= found->second.bytes;
       calls_.erase(found);
     }
   }
   count_failed(expired.size());
-  for (auto& [completion, leader_changed] : expired)
-    completion(leader_changed ? errors::timed_out_leader() : errors::timed_out(), nullptr);
+  for (auto& [completion, status] : expired) completion(std::move(status), nullptr);
 }
 
 void PendingCalls::close(Status status) {

@@ -38,13 +38,16 @@ class PendingCalls {
 
   bool waits(uint64_t number) const;
 
-  // The leader to whom all went that wait leads no more; somebody leads again. Only the words for a timeout depend on
-  // it.
+  // The leader to whom all went that wait leads no more, or is not heard of.
   void leader_lost();
+  // Another leads, or in another term. Only the words for a timeout depend on it.
   void leader_found();
+  // It leads still. What waits since it was lost may have been lost with the stream to it, and nobody can tell: it
+  // expires at `expires_ms` at the latest.
+  void leader_returned(int64_t expires_ms);
 
   // Ends what has expired by `now_ms` with Unavailable "etcdserver: request timed out", with etcd's words for a change
-  // of leaders where there was one.
+  // of leaders or a lost connection where there was one.
   void expire(int64_t now_ms);
 
   // Ends all that wait with `status`, and every later add().
@@ -63,7 +66,9 @@ class PendingCalls {
   struct Expiry {
     int64_t expires_ms;
     uint64_t number;
+    bool stream_lost = false;
   };
+  Status timed_out(const Expiry& expiry) const;
 
   const size_t max_calls_;
   const size_t max_bytes_;

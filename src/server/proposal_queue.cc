@@ -1,5 +1,6 @@
 #include "server/proposal_queue.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -27,11 +28,15 @@ size_t ProposalQueue::join(std::string& batch, size_t max_bytes) const {
   return count;
 }
 
-void ProposalQueue::proposed(size_t count, raft::Term term) {
+void ProposalQueue::proposed(size_t count, raft::Term term, Kept kept) {
   Departed departed{term, {}};
-  departed.proposals.reserve(count);
+  if (kept == Kept::kYes) departed.proposals.reserve(count);
   for (; count > 0; --count) {
-    if (waiting_.front().call != 0) departed.proposals.push_back(std::move(waiting_.front()));
+    Proposal& proposal = waiting_.front();
+    if (kept == Kept::kYes && proposal.call != 0) {
+      departed.last_call = std::max(departed.last_call, proposal.call);
+      departed.proposals.push_back(std::move(proposal));
+    }
     waiting_.pop_front();
   }
   if (!departed.proposals.empty()) under_way_.push_back(std::move(departed));
@@ -48,19 +53,24 @@ bool ProposalQueue::term_applied(raft::Term term) {
   return !again.empty();
 }
 
-void ProposalQueue::state_replaced(raft::Term term) {
-  while (!under_way_.empty() && under_way_.front().term <= term) under_way_.pop_front();
+std::vector<uint64_t> ProposalQueue::state_replaced(raft::Term term) {
+  std::vector<uint64_t> calls;
+  for (; !under_way_.empty() && under_way_.front().term <= term; under_way_.pop_front())
+    for (const Proposal& proposal : under_way_.front().proposals) calls.push_back(proposal.call);
+  return calls;
 }
 
 // Calls of one entry are answered together, and the last one's time is up last.
-bool ProposalQueue::answered(const Departed& departed) const { return !calls_.waits(departed.proposals.back().call); }
+bool ProposalQueue::answered(const Departed& departed) const { return !calls_.waits(departed.last_call); }
 
 void ProposalQueue::forget_answered() {
   while (!under_way_.empty() && answered(under_way_.front())) under_way_.pop_front();
 }
 
 void ProposalQueue::expire(int64_t now_ms) {
-  while (!waiting_.empty() && waiting_.front().expires_ms <= now_ms) waiting_.pop_front();
+  std::erase_if(waiting_, [&](const Proposal& proposal) {
+    return proposal.expires_ms <= now_ms || (proposal.call != 0 && !calls_.waits(proposal.call));
+  });
   std::erase_if(under_way_, [this](const Departed& departed) { return answered(departed); });
 }
 

@@ -37,15 +37,17 @@ class ProposalQueue {
   // Appends what waits to `batch`, a serialized kvdpb::Batch, as far as it stays within `max_bytes`; an empty batch
   // takes one whatever its size. The number of commands, for proposed().
   size_t join(std::string& batch, size_t max_bytes) const;
-  // The first `count` of those that wait have left for the leader of `term`, in one entry.
-  void proposed(size_t count, raft::Term term);
+  // The first `count` of those that wait have left for the leader of `term`, in one entry. kNo: they are not proposed
+  // again, because that leader may hand them to the next one.
+  enum class Kept : uint8_t { kYes, kNo };
+  void proposed(size_t count, raft::Term term, Kept kept = Kept::kYes);
 
   // An entry of `term` is applied here, all before it too, and their calls are answered. True when commands wait now
   // that had left in vain.
   bool term_applied(raft::Term term);
-  // The state was replaced by one that ends in `term`: of what left up to then nobody can tell here what it holds. The
-  // calls end by their time.
-  void state_replaced(raft::Term term);
+  // The state was replaced by one that ends in `term`: nobody can tell here what it holds of that which left up to
+  // then. The calls of those.
+  std::vector<uint64_t> state_replaced(raft::Term term);
 
   // Lets go of what was answered, as long as it comes in turn. After each round of the applier.
   void forget_answered();
@@ -68,6 +70,7 @@ class ProposalQueue {
   struct Departed {
     raft::Term term;
     std::vector<Proposal> proposals;  // that somebody waits for, at least one
+    uint64_t last_call = 0;           // of theirs
   };
 
   const PendingCalls& calls_;

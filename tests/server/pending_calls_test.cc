@@ -70,6 +70,29 @@ TEST(PendingCalls, A_timeout_says_in_etcds_words_whether_the_leader_has_changed_
   EXPECT_EQ(calls.size(), 0u);
 }
 
+TEST(PendingCalls, What_was_on_its_way_when_the_stream_to_the_leader_broke_ends_soon) {
+  PendingCalls calls(10, 1000, 41);
+  Outcome before, applied, after;
+  Completion first = record(before), second = record(applied), third = record(after);
+  ASSERT_TRUE(calls.add(1, 7000, first).ok());
+  const auto number = calls.add(1, 7000, second);
+  calls.leader_lost();
+  ASSERT_TRUE(calls.add(1, 7001, third).ok()) << "it was not sent yet";
+  calls.leader_returned(2000);
+  calls.expire(1999);
+  EXPECT_EQ(before.calls, 0);
+  ASSERT_TRUE(calls.take({*number})[0]) << "it had reached the log";
+  calls.expire(2000);
+  EXPECT_EQ(before.status,
+            Status(Code::kUnavailable, "etcdserver: request timed out, possibly due to connection lost"));
+  // It makes none wait longer.
+  calls.leader_lost();
+  calls.leader_returned(9000);
+  calls.expire(7001);
+  EXPECT_EQ(after.calls, 1);
+  EXPECT_EQ(calls.size(), 0u);
+}
+
 TEST(PendingCalls, Refuses_beyond_either_limit_and_leaves_the_completion_alone) {
   PendingCalls by_count(1, 1000, 0);
   Outcome outcome;

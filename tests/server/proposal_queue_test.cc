@@ -96,12 +96,37 @@ TEST_F(ProposalQueueTest, What_nobody_waits_for_goes_with_its_leader) {
   EXPECT_FALSE(queue_.waits());
 }
 
+TEST_F(ProposalQueueTest, What_an_older_leader_may_hand_on_is_not_proposed_again) {
+  write("to one of an earlier version");
+  std::string batch;
+  queue_.proposed(queue_.join(batch, 100), Term(1), ProposalQueue::Kept::kNo);
+  EXPECT_EQ(queue_.under_way(), 0u);
+  EXPECT_FALSE(queue_.term_applied(Term(2)));
+}
+
+TEST_F(ProposalQueueTest, What_comes_back_is_let_go_in_the_order_of_its_time) {
+  const uint64_t older = write("older", 10);
+  propose(1);
+  write("younger", 20);
+  propose(2);
+  queue_.term_applied(Term(2));  // the older one waits again ...
+  queue_.term_applied(Term(3));  // ... and the younger one before it
+  calls_.expire(10);
+  EXPECT_FALSE(calls_.waits(older));
+  queue_.expire(10);
+  EXPECT_EQ(propose(3), Keys{"younger"});
+  write("a", 30);
+  calls_.expire(30);
+  queue_.expire(0);
+  EXPECT_FALSE(queue_.waits()) << "its call has ended";
+}
+
 TEST_F(ProposalQueueTest, After_a_snapshot_nobody_can_tell_what_of_its_terms_it_holds) {
-  write("perhaps in it");
+  const uint64_t perhaps = write("perhaps in it");
   propose(3);
   write("after it");
   propose(4);
-  queue_.state_replaced(Term(3));
+  EXPECT_EQ(queue_.state_replaced(Term(3)), std::vector<uint64_t>{perhaps});
   EXPECT_TRUE(queue_.term_applied(Term(5)));
   EXPECT_EQ(propose(5), Keys{"after it"});
 }
