@@ -13,7 +13,7 @@ import tempfile
 import threading
 import unittest
 
-from kvd_process import Refused, Unreachable, cluster, until
+from kvd_process import Refused, Unreachable, b64, cluster, until
 
 OLD, NEW = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
 
@@ -21,16 +21,16 @@ OLD, NEW = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
 class Writer(threading.Thread):
     """Writes one key after the other to whichever member answers; remembers what was acknowledged."""
 
-    def __init__(self, members):
+    def __init__(self, members, name):
         super().__init__(daemon=True)
-        self.members, self.acknowledged, self.ended = members, [], False
+        self.members, self.prefix, self.acknowledged, self.ended = members, f"w/{name}/", [], False
 
     def run(self):
         number = 0
         while not self.ended:
             number += 1
             try:
-                self.members[number % len(self.members)].put(f"w/{number}", f"{number}", timeout=5)
+                self.members[number % len(self.members)].put(f"{self.prefix}{number}", f"{number}", timeout=5)
                 self.acknowledged.append(number)
             except (Refused, Unreachable):
                 pass  # written or not: nobody was told
@@ -47,11 +47,12 @@ class Upgrade(unittest.TestCase):
         for m in members:
             until(m.serves, what=f"{m.name} to serve")
         lease = members[0].call("/v3/lease/grant", {"TTL": 3600})["ID"]
-        writer = Writer(members)
-        writer.start()
+        writers = [Writer(members, name) for name in range(8)]
+        for writer in writers:
+            writer.start()
         for turn, m in enumerate(members):
-            before = len(writer.acknowledged)
-            until(lambda: len(writer.acknowledged) > before + 200, what="writes to go on")
+            before = sum(len(w.acknowledged) for w in writers)
+            until(lambda: sum(len(w.acknowledged) for w in writers) > before + 800, what="writes to go on")
             self.assertIn(m.end(signal.SIGTERM), (0, -signal.SIGTERM))
             m.program = second
             m.start()
@@ -67,15 +68,22 @@ class Upgrade(unittest.TestCase):
                 until(written, what=f"a write to {writing.name}")
                 for reading in members:
                     self.assertEqual(until(lambda r=reading, w=writing: r.get(f"mixed/{turn}/{w.name}"), what="the value"), "v")
-        writer.ended = True
-        writer.join()
-        self.assertGreater(len(writer.acknowledged), 600)
+        for writer in writers:
+            writer.ended = True
+        for writer in writers:
+            writer.join()
+        count = sum(len(writer.acknowledged) for writer in writers)
+        self.assertGreater(count, 2400)
         for m in members:
-            until(lambda m=m: m.get(f"w/{writer.acknowledged[-1]}") is not None)
-            for number in writer.acknowledged:
-                self.assertEqual(m.get(f"w/{number}", serializable=True), f"{number}")
+            for writer in writers:
+                until(lambda m=m, w=writer: m.get(f"{w.prefix}{w.acknowledged[-1]}") is not None)
+                kvs = m.call("/v3/kv/range", {"key": b64(writer.prefix), "range_end": b64(writer.prefix[:-1] + "0"),
+                                              "serializable": True})["kvs"]
+                there = {(kv["key"], kv["value"]): kv["version"] for kv in kvs}
+                for number in writer.acknowledged:
+                    self.assertEqual(there.get((b64(f"{writer.prefix}{number}"), b64(f"{number}"))), "1", "written once")
             self.assertGreater(int(m.call("/v3/lease/timetolive", {"ID": lease})["TTL"]), 0)
-        print(f"{len(writer.acknowledged)} acknowledged writes are on all three members")
+        print(f"{count} acknowledged writes are on all three members, each once")
 
     def test_up(self):
         self.go(OLD, NEW)
