@@ -271,9 +271,10 @@ TEST_F(RestTest, A_value_may_come_and_go_bare) {
 
 TEST_F(RestTest, Members_are_told) {
   HttpResponse members = ask("GET", "/v2/members");
-  // A member says its name in a command of its own, soon after it has a leader.
+  // Its name was known before. Where it serves clients a member says in a command of its own, soon after it has a
+  // leader.
   const auto until = std::chrono::steady_clock::now() + 60s;
-  while (members.body.find("\"default\"") == std::string::npos && std::chrono::steady_clock::now() < until) {
+  while (members.body.find(R"("clientURLs":["http)") == std::string::npos && std::chrono::steady_clock::now() < until) {
     members = ask("GET", "/v2/members");
   }
   const HttpResponse leader = ask("GET", "/v2/members/leader");
