@@ -68,6 +68,33 @@ TEST(Core, Single_member_needs_one_ready_to_write_and_one_to_commit) {
   EXPECT_FALSE(node.core->has_ready());
 }
 
+// Who looks at the status is not told that a living follower is silent because the leader has just counted.
+TEST(Core, A_follower_shows_as_active_for_an_election_timeout_at_least_and_for_two_at_most) {
+  Cluster cluster;
+  add_voters(cluster, {1, 2, 3});
+  Core& core = *cluster.node(NodeId(1)).core;
+  core.campaign();
+  ASSERT_TRUE(cluster.stabilize());
+  ASSERT_TRUE(core.is_leader());
+  const uint32_t timeout = cluster.node(NodeId(1)).options.election_ticks;
+  const auto active = [&](size_t place) { return core.status().peers.at(place).recently_active; };
+  for (uint32_t tick = 0; tick < 3 * timeout; ++tick) {
+    core.tick();
+    EXPECT_TRUE(active(0) && active(1)) << "after " << tick << " ticks";
+    ASSERT_TRUE(cluster.stabilize());
+  }
+  cluster.cut(NodeId(1), NodeId(3));
+  uint32_t silent = 0;
+  for (; active(1) && silent < 10 * timeout; ++silent) {
+    core.tick();
+    EXPECT_TRUE(active(0));
+    ASSERT_TRUE(cluster.stabilize());
+  }
+  EXPECT_GE(silent, timeout);
+  EXPECT_LE(silent, 2 * timeout);
+  EXPECT_TRUE(core.is_leader());
+}
+
 TEST(Core, Payloads_are_shared_and_never_copied) {
   Cluster cluster;
   add_voters(cluster, {1, 2});

@@ -216,7 +216,7 @@ CoreStatus Core::State::status() const {
                               .next = peer.progress.next(),
                               .state = peer.progress.state(),
                               .learner = is_learner(configuration_, peer.id),
-                              .recently_active = peer.recently_active});
+                              .recently_active = peer.recently_active || peer.active_before});
     }
   }
   return status;

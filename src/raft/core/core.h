@@ -117,6 +117,7 @@ struct PeerStatus {
   Index next;
   ProgressState state = ProgressState::kProbe;
   bool learner = false;
+  // Answered within the last election timeout; a while longer, two at most, it may say so of one who did not.
   bool recently_active = false;
 };
 

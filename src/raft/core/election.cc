@@ -1,4 +1,6 @@
 // Elections: who may stand, who is voted for, and what keeps members without a chance from disturbing a leader.
+#include <utility>
+
 #include "base/check.h"
 #include "raft/core/state.h"
 
@@ -165,7 +167,7 @@ void Core::State::check_quorum(Leader& leader) {
     become_follower(hard_.term, NodeId(0));
     return;
   }
-  for (Peer& peer : leader.peers) peer.recently_active = false;
+  for (Peer& peer : leader.peers) peer.active_before = std::exchange(peer.recently_active, false);
 }
 
 void Core::State::step_down() {

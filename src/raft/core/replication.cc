@@ -22,6 +22,7 @@ Peer Core::State::make_peer(NodeId id) const {
           .commit_told = Index(0),
           .confirmed_round = 0,
           .recently_active = true,
+          .active_before = false,
           .told_round = 0};
 }
 

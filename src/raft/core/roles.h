@@ -50,6 +50,7 @@ struct Peer {
   Index commit_told;             // the highest commit index that it can know from what was sent
   uint64_t confirmed_round = 0;  // the last round of reads that it has answered
   bool recently_active = false;  // since the last check of the quorum
+  bool active_before = false;    // between the last two
   uint64_t told_round = 0;       // the first round whose heartbeat said Leader::last_word; 0: none yet
 };
 
