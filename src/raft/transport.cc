@@ -193,10 +193,11 @@ class AsioTransport final : public Transport, public Inbound::Host {
     return queued != PeerLink::Queued::kRefused;
   }
 
-  bool takes_forwards_in_term_only(NodeId peer) const override {
+  Forwards forwards_to(NodeId peer) const override {
     const std::lock_guard lock(mutex_);
     const auto found = links_.find(peer);
-    return found != links_.end() && found->second->protocol() >= kForwardInTermProtocol;
+    if (found == links_.end() || found->second->protocol() == 0) return Forwards::kLost;
+    return found->second->protocol() < kForwardInTermProtocol ? Forwards::kInAnyTerm : Forwards::kInTheirTerm;
   }
 
   std::vector<PeerStats> stats() const override {
@@ -300,6 +301,7 @@ class AsioTransport final : public Transport, public Inbound::Host {
     const auto self = connection.shared_from_this();
     strangers_.remove(self);
     streams_.emplace(hello.sender, self);
+    find_or_make(hello.sender)->dial_now();
     return Welcome::kAccepted;
   }
 

@@ -126,9 +126,13 @@ class Transport {
   // Queues a payload; never blocks. False, and nothing is sent: the peer is unknown, away, too old to take payloads,
   // or its queue is full. True promises no delivery.
   [[nodiscard]] virtual bool send_payload(NodeId to, std::string payload) = 0;
-  // There is a stream to that peer, and what it is forwarded comes into the log in the term of the message or never (so
-  // since protocol version 3).
-  virtual bool takes_forwards_in_term_only(NodeId peer) const = 0;
+  // What becomes of an entry that is forwarded to that peer (Forward) while it leads.
+  enum class Forwards : uint8_t {
+    kLost,         // there is no stream to it
+    kInAnyTerm,    // before protocol version 3: it may hand it to the next leader
+    kInTheirTerm,  // it comes into the log in the term of the message or never
+  };
+  virtual Forwards forwards_to(NodeId peer) const = 0;
   virtual std::vector<PeerStats> stats() const = 0;
   virtual std::vector<uint16_t> bound_ports() const = 0;
 };

@@ -90,6 +90,10 @@ void PeerLink::set_addresses(std::vector<HostPort> addresses) {
 
 // ---- dialling ----------------------------------------------------------------------------------------------
 
+void PeerLink::dial_now() {
+  if (state_ == State::kWaiting) dial();
+}
+
 void PeerLink::dial() {
   if (state_ == State::kClosed) return;
   reset_stream();

@@ -61,6 +61,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // The transport's thread only.
   void set_addresses(std::vector<HostPort> addresses);  // dials when it did not yet; else the next dial uses them
   const std::vector<HostPort>& addresses() const { return addresses_; }
+  void dial_now();  // the peer is there: no longer wait for the next attempt
   void flush();
   void tick(int64_t now_ms);
   void close();  // for good; no callback after it

@@ -248,18 +248,23 @@ class Engine::Loop {
     truncate_log();
   }
 
-  // Joins all commands that wait into as few entries as the limit allows. What the core refuses (no leader, too
-  // much uncommitted) stays and is tried again at the next turn, until its time is up.
+  // Joins all commands that wait into as few entries as the limit allows. What can't go (no leader, no stream to it,
+  // too much uncommitted) stays and is tried again at the next turn, until its time is up.
   void propose_what_waits() {
     forget_forwarded_of_another_term();
     if (!core_.leader()) return;
+    using Forwards = raft::Transport::Forwards;
+    const Forwards forwards = core_.is_leader() ? Forwards::kInTheirTerm : ports_.forwards_to(core_.leader());
+    // It is known, but what it is sent now would be lost: at the next turn there may be a stream to it.
+    if (forwards == Forwards::kLost) return;
+    bool our_turn = false;  // an entry full of others' went before
     while (!forwarded_.empty() || proposals_.waits()) {
       // Neither those of others nor our own keep the others waiting.
       const size_t share = proposals_.waits() ? options_.max_entry_bytes / 2 : options_.max_entry_bytes;
       std::string batch;
       size_t of_others = 0;
       for (const auto& [commands, expires_ms] : forwarded_) {
-        if (of_others > 0 && batch.size() + commands->size() > share) break;
+        if (our_turn || (of_others > 0 && batch.size() + commands->size() > share)) break;
         batch += *commands;
         ++of_others;
       }
@@ -268,9 +273,9 @@ class Engine::Loop {
       if (!core_.propose(std::make_shared<const std::string>(std::move(batch))).ok()) return;
       forwarded_.erase(forwarded_.begin(), forwarded_.begin() + static_cast<ptrdiff_t>(of_others));
       forwarded_bytes_ -= bytes_of_others;
-      const bool once = core_.is_leader() || !ports_.takes_forwards_in_term_only ||
-                        ports_.takes_forwards_in_term_only(core_.leader());
-      proposals_.proposed(ours, core_.term(), once ? ProposalQueue::Kept::kYes : ProposalQueue::Kept::kNo);
+      proposals_.proposed(ours, core_.term(),
+                          forwards == Forwards::kInTheirTerm ? ProposalQueue::Kept::kYes : ProposalQueue::Kept::kNo);
+      our_turn = ours == 0 && proposals_.waits();
     }
   }
 

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "raft/core/core.h"
 #include "raft/log_store.h"
+#include "raft/transport.h"
 #include "server/applier.h"
 #include "server/log_truncation.h"
 #include "server/pending_calls.h"
@@ -54,8 +55,8 @@ class Engine {
     std::function<void(std::vector<raft::Message>)> send;
     // The member can't go on (its disk failed, its state is damaged). Called once; no input does anything after it.
     std::function<void(Status)> failed;
-    // Whether that peer, as the leader, takes a Forward in the term of its message or never. Empty: it does.
-    std::function<bool(raft::NodeId)> takes_forwards_in_term_only;
+    // What becomes of what is forwarded to that leader now. Called on the engine's thread, must not block.
+    std::function<raft::Transport::Forwards(raft::NodeId leader)> forwards_to;
     // Role or leader changed. Called on the engine's thread.
     std::function<void(raft::SoftState, raft::Term)> soft_state_changed;
     // The leader's log does not reach back far enough for this member: fetch a state of at least that index from that

@@ -224,9 +224,7 @@ void LocalMember::make_engine(const raft::Configuration& configuration) {
   ports.calls = &calls_;
   ports.clock = &Clock::system();
   ports.send = [this](std::vector<raft::Message> messages) { transport_->send(std::move(messages)); };
-  ports.takes_forwards_in_term_only = [this](raft::NodeId leader) {
-    return transport_->takes_forwards_in_term_only(leader);
-  };
+  ports.forwards_to = [this](raft::NodeId leader) { return transport_->forwards_to(leader); };
   ports.failed = [this](Status status) {
     log_error("this member cannot go on", {{"error", status.text()}});
     calls_.close(errors::stopped());

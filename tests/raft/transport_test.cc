@@ -101,6 +101,25 @@ TEST(Transport, Reconnects_when_the_peer_comes_back_and_tells_once_that_it_was_a
   EXPECT_TRUE(b->wait_received(1));
 }
 
+TEST(Transport, A_peer_that_dials_is_dialled_at_once) {
+  auto options = Member::options(1);
+  options.reconnect_min_ms = options.reconnect_max_ms = 600'000;
+  Member a(options);
+  auto later = Member::options(3);
+  {
+    Member once(later);
+    later.listen_urls = {once.url()};
+  }
+  a->add_peer({NodeId(3), later.listen_urls});
+  a->send({heartbeat(a.id(), NodeId(3), 1)});
+  ASSERT_TRUE(eventually([&] { return a.unreachable_calls() == 1; })) << "nobody listens there yet";
+  EXPECT_EQ(a->forwards_to(NodeId(3)), Transport::Forwards::kLost);
+  Member c(later);
+  c.knows(a);
+  EXPECT_TRUE(a.wait_connected(NodeId(3))) << "it need not wait for ten minutes";
+  EXPECT_EQ(a->forwards_to(NodeId(3)), Transport::Forwards::kInTheirTerm);
+}
+
 TEST(Transport, A_full_queue_drops_and_counts_and_tells_and_then_goes_on) {
   auto options = Member::options(1);
   options.max_queued_bytes = 4 << 20;
