@@ -281,18 +281,29 @@ class LocalMember final : public Member, public MembershipObserver {
     }
   }
 
+  // The command that is this request and nothing else: `set` hands it over.
+  template <typename Request, typename Response>
+  void propose(const CallContext& call, void (kvdpb::Command::*set)(Request*), std::unique_ptr<Request> request,
+               Done<Response> done) {
+    kvdpb::Command command;
+    (command.*set)(request.release());
+    propose(call, command, std::move(done));
+  }
+
   Status defragment_state(std::atomic<bool>& cancel);
   // ---- rights (server/gate.h) ----
+
+  // Of what this member has applied. Both arguments must outlive it.
+  store::Rights rights_of(const store::AuthState& state, const store::Identity& who) const {
+    return {state, who, [this](int64_t lease) { return store_->lease_keys(lease); }};
+  }
 
   // Reads by `read` what `permitted`, which is asked of a store::Rights, allows this caller. It is asked before, so
   // that nothing is read for those who may not; and after, when rights have changed meanwhile: what was read may be as
   // young as the rights that forbid it.
   template <typename Permitted, typename Read>
   Status read_permitted(const CallContext& call, Permitted permitted, Read read) {
-    const auto ask = [&](const store::AuthState& state) {
-      return permitted(
-          store::Rights(state, call.identity, [this](int64_t lease) { return store_->lease_keys(lease); }));
-    };
+    const auto ask = [&](const store::AuthState& state) { return permitted(rights_of(state, call.identity)); };
     if (call.by_member) return read();
     if (!store_->auth_enabled()) {
       Status status = read();
@@ -309,6 +320,10 @@ class LocalMember final : public Member, public MembershipObserver {
   }
 
   Status check_password(const std::string& password) const;
+  // Proposes the request, with the hash of a password that is checked first.
+  template <typename Request, typename Response>
+  void propose_hashed(CallPtr call, void (kvdpb::Command::*set)(Request*), std::unique_ptr<Request> request,
+                      Secret password, Done<Response> done);
   // Whether the password is the user's, and the user at this moment. AuthFailed if not, or what kept it from being
   // known.
   using Proved = BasicLogins::Proved;

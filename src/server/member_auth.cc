@@ -107,16 +107,24 @@ void LocalMember::issue_token(const CallContext& call, const store::Identity& id
 // ---- changes ----
 
 void LocalMember::auth_enable(CallPtr call, std::unique_ptr<AuthEnableRequest> request, Done<AuthEnableResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_enable(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_enable, std::move(request), std::move(done));
 }
 
 void LocalMember::auth_disable(CallPtr call, std::unique_ptr<AuthDisableRequest> request,
                                Done<AuthDisableResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_disable(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_disable, std::move(request), std::move(done));
+}
+
+template <typename Request, typename Response>
+void LocalMember::propose_hashed(CallPtr call, void (kvdpb::Command::*set)(Request*), std::unique_ptr<Request> request,
+                                 Secret password, Done<Response> done) {
+  if (Status bad = check_password(password.bytes()); !bad.ok()) return done(std::move(bad), {});
+  passwords_.hash(std::move(password), [this, call = std::move(call), set, request = std::move(request),
+                                        done = std::move(done)](const Result<std::string>& hash) mutable {
+    if (!hash.ok()) return done(hash.status(), {});
+    request->set_hashedpassword(*hash);
+    propose(*call, set, std::move(request), std::move(done));
+  });
 }
 
 void LocalMember::user_add(CallPtr call, std::unique_ptr<AuthUserAddRequest> request, Done<AuthUserAddResponse> done) {
@@ -125,82 +133,52 @@ void LocalMember::user_add(CallPtr call, std::unique_ptr<AuthUserAddRequest> req
   Secret password(request->mutable_password());
   if (request->name().empty()) return done(store::user_empty_error(), {});
   if (request->options().no_password()) {
-    kvdpb::Command command;
-    command.set_allocated_auth_user_add(request.release());
-    return propose(*call, command, std::move(done));
+    return propose(*call, &kvdpb::Command::set_allocated_auth_user_add, std::move(request), std::move(done));
   }
-  if (Status bad = check_password(password.bytes()); !bad.ok()) return done(std::move(bad), {});
-  passwords_.hash(std::move(password), [this, call = std::move(call), request = std::move(request),
-                                        done = std::move(done)](const Result<std::string>& hash) mutable {
-    if (!hash.ok()) return done(hash.status(), {});
-    request->set_hashedpassword(*hash);
-    kvdpb::Command command;
-    command.set_allocated_auth_user_add(request.release());
-    propose(*call, command, std::move(done));
-  });
+  propose_hashed(std::move(call), &kvdpb::Command::set_allocated_auth_user_add, std::move(request), std::move(password),
+                 std::move(done));
 }
 
 void LocalMember::user_change_password(CallPtr call, std::unique_ptr<AuthUserChangePasswordRequest> request,
                                        Done<AuthUserChangePasswordResponse> done) {
   request->clear_hashedpassword();
   Secret password(request->mutable_password());
-  if (Status bad = check_password(password.bytes()); !bad.ok()) return done(std::move(bad), {});
-  passwords_.hash(std::move(password), [this, call = std::move(call), request = std::move(request),
-                                        done = std::move(done)](const Result<std::string>& hash) mutable {
-    if (!hash.ok()) return done(hash.status(), {});
-    request->set_hashedpassword(*hash);
-    kvdpb::Command command;
-    command.set_allocated_auth_user_change_password(request.release());
-    propose(*call, command, std::move(done));
-  });
+  propose_hashed(std::move(call), &kvdpb::Command::set_allocated_auth_user_change_password, std::move(request),
+                 std::move(password), std::move(done));
 }
 
 void LocalMember::user_delete(CallPtr call, std::unique_ptr<AuthUserDeleteRequest> request,
                               Done<AuthUserDeleteResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_user_delete(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_user_delete, std::move(request), std::move(done));
 }
 
 void LocalMember::user_grant_role(CallPtr call, std::unique_ptr<AuthUserGrantRoleRequest> request,
                                   Done<AuthUserGrantRoleResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_user_grant_role(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_user_grant_role, std::move(request), std::move(done));
 }
 
 void LocalMember::user_revoke_role(CallPtr call, std::unique_ptr<AuthUserRevokeRoleRequest> request,
                                    Done<AuthUserRevokeRoleResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_user_revoke_role(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_user_revoke_role, std::move(request), std::move(done));
 }
 
 void LocalMember::role_add(CallPtr call, std::unique_ptr<AuthRoleAddRequest> request, Done<AuthRoleAddResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_role_add(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_role_add, std::move(request), std::move(done));
 }
 
 void LocalMember::role_delete(CallPtr call, std::unique_ptr<AuthRoleDeleteRequest> request,
                               Done<AuthRoleDeleteResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_role_delete(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_role_delete, std::move(request), std::move(done));
 }
 
 void LocalMember::role_grant_permission(CallPtr call, std::unique_ptr<AuthRoleGrantPermissionRequest> request,
                                         Done<AuthRoleGrantPermissionResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_role_grant_permission(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_role_grant_permission, std::move(request), std::move(done));
 }
 
 void LocalMember::role_revoke_permission(CallPtr call, std::unique_ptr<AuthRoleRevokePermissionRequest> request,
                                          Done<AuthRoleRevokePermissionResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_auth_role_revoke_permission(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_auth_role_revoke_permission, std::move(request), std::move(done));
 }
 
 // ---- questions ----

@@ -50,25 +50,19 @@ void LocalMember::range_stream(CallPtr call, std::unique_ptr<RangeRequest> reque
 
 void LocalMember::put(CallPtr call, std::unique_ptr<PutRequest> request, Done<PutResponse> done) {
   if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
-  kvdpb::Command command;
-  command.set_allocated_put(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_put, std::move(request), std::move(done));
 }
 
 void LocalMember::delete_range(CallPtr call, std::unique_ptr<DeleteRangeRequest> request,
                                Done<DeleteRangeResponse> done) {
   if (Status bad = store::check(*request); !bad.ok()) return done(std::move(bad), {});
-  kvdpb::Command command;
-  command.set_allocated_delete_range(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_delete_range, std::move(request), std::move(done));
 }
 
 void LocalMember::txn(CallPtr call, std::unique_ptr<TxnRequest> request, Done<TxnResponse> done) {
   if (Status bad = store::check(*request, options_.max_txn_ops); !bad.ok()) return done(std::move(bad), {});
   if (store::is_read_only(*request)) return read_txn(std::move(call), std::move(request), std::move(done));
-  kvdpb::Command command;
-  command.set_allocated_txn(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_txn, std::move(request), std::move(done));
 }
 
 void LocalMember::compact(CallPtr call, std::unique_ptr<CompactionRequest> request, Done<CompactionResponse> done) {

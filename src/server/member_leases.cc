@@ -10,16 +10,12 @@ void LocalMember::lease_grant(CallPtr call, std::unique_ptr<LeaseGrantRequest> r
   // What members could decide differently is decided here: the id, and the least TTL, which is etcd's.
   while (request->id() == 0) request->set_id(static_cast<int64_t>(random_number() >> 1));
   request->set_ttl(std::max(request->ttl(), min_lease_ttl_s()));
-  kvdpb::Command command;
-  command.set_allocated_lease_grant(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_lease_grant, std::move(request), std::move(done));
 }
 
 void LocalMember::lease_revoke(CallPtr call, std::unique_ptr<LeaseRevokeRequest> request,
                                Done<LeaseRevokeResponse> done) {
-  kvdpb::Command command;
-  command.set_allocated_lease_revoke(request.release());
-  propose(*call, command, std::move(done));
+  propose(*call, &kvdpb::Command::set_allocated_lease_revoke, std::move(request), std::move(done));
 }
 
 void LocalMember::lease_keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveRequest> request,
@@ -35,8 +31,7 @@ void LocalMember::lease_keep_alive(CallPtr call, std::unique_ptr<LeaseKeepAliveR
     const auto who = authorizer_->who(*call);
     if (!who.ok()) return done(who.status(), {});
     const auto state = store_->auth();
-    const store::Rights rights(*state, *who, [this](int64_t lease) { return store_->lease_keys(lease); });
-    if (Status refused = rights.permit_to_write_lease(request->id()); !refused.ok())
+    if (Status refused = rights_of(*state, *who).permit_to_write_lease(request->id()); !refused.ok())
       return done(std::move(refused), {});
     keep_alive(std::move(call), std::move(request), std::move(done));
   });

@@ -80,8 +80,7 @@ void LocalMember::read_node(CallPtr call, std::unique_ptr<NodeRequest> request, 
           KV_RETURN_IF_ERROR(store_->node(*request, &response));
           if (!response.node().dir() || !store_->auth_enabled()) return Status();
           const auto state = store_->auth();
-          return store::Rights(*state, call->identity, [this](int64_t lease) { return store_->lease_keys(lease); })
-              .permit_to_list(*request);
+          return rights_of(*state, call->identity).permit_to_list(*request);
         });
     if (!status.ok()) return done(std::move(status), {});
     fill(response.mutable_header());
