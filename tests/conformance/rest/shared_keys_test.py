@@ -253,7 +253,7 @@ class FriendlyTest(SharedTest):
         self.assertEqual(["one", "two"], data(watch.state()[0]))
 
 
-class MembersTest(SharedTest):
+class AnyMemberTest(SharedTest):
     members = 3
 
     def test_any_member_answers_without_redirect(self):
