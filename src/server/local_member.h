@@ -136,6 +136,7 @@ class LocalMember final : public Member, public MembershipObserver {
 
   uint64_t id() const override { return id_; }
   uint64_t cluster_id() const override { return cluster_id_; }
+  uint64_t applied_index() const override { return store_->applied_index(); }
   Leaderless& leaderless() override { return leaderless_; }
   uint64_t leader() const override { return engine_->soft_state().leader.value(); }
   std::string cluster_version() const override { return store_->record(kClusterVersionRecord).value_or("not_decided"); }

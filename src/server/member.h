@@ -114,7 +114,8 @@ class Member {
   // ---- facts: any thread ----
   virtual uint64_t id() const = 0;
   virtual uint64_t cluster_id() const = 0;
-  virtual uint64_t leader() const = 0;  // 0: none known
+  virtual uint64_t leader() const = 0;         // 0: none known
+  virtual uint64_t applied_index() const = 0;  // of the last entry of the log that it has applied
   // For streams that ask for a leader (CallContext::has_leader): tells when there has been none for a while.
   virtual Leaderless& leaderless() = 0;
   virtual std::string cluster_version() const = 0;

@@ -52,8 +52,7 @@ class KeysCall : public std::enable_shared_from_this<KeysCall> {
     }
     HttpResponse out;
     add_node_headers(&out, cluster_id, index);
-    out.headers.emplace_back("X-Raft-Index", std::to_string(response.raft_index()));
-    out.headers.emplace_back("X-Raft-Term", std::to_string(response.header().raft_term()));
+    add_raft_headers(&out, static_cast<uint64_t>(response.raft_index()), response.header().raft_term());
     const std::string& action = response.action();
     const bool created = action == "create" || (action == "set" && !response.has_prev_node());
     out.status = created ? 201 : 200;

@@ -181,6 +181,11 @@ void add_node_headers(HttpResponse* response, uint64_t cluster_id, int64_t index
   response->headers.emplace_back("X-Etcd-Index", std::to_string(index));
 }
 
+void add_raft_headers(HttpResponse* response, uint64_t index, uint64_t term) {
+  response->headers.emplace_back("X-Raft-Index", std::to_string(index));
+  response->headers.emplace_back("X-Raft-Term", std::to_string(term));
+}
+
 HttpResponse node_error_response(const NodeError& error, uint64_t cluster_id, int64_t index) {
   if (error.code == NodeError::kBadTarget) return {.status = 400, .body = "400 Bad Request"};
   if (error.code == NodeError::kNoSuchPage) return plain_error(404, "404 page not found");

@@ -33,5 +33,7 @@ std::string utc_time(int64_t unix_ms);
 HttpResponse node_error_response(const NodeError& error, uint64_t cluster_id, int64_t index);
 // X-Etcd-Cluster-Id and X-Etcd-Index.
 void add_node_headers(HttpResponse* response, uint64_t cluster_id, int64_t index);
+// X-Raft-Index and X-Raft-Term, of what is no error.
+void add_raft_headers(HttpResponse* response, uint64_t index, uint64_t term);
 
 }  // namespace kv::api

@@ -74,6 +74,8 @@ class Wait : public std::enable_shared_from_this<Wait> {
     read(0, [](Wait& self, const Status& status, const RangeResponse& now) {
       if (!status.ok()) return self.fail(status);
       self.index_ = now.header().revision();
+      self.raft_term_ = now.header().raft_term();
+      self.raft_index_ = self.member_.applied_index();
       if (self.request_.wait_index == 0) self.request_.wait_index = self.index_ + 1;
       if (self.request_.wait_index > self.index_) return self.begin();
       self.read(self.request_.wait_index, [](Wait& again, const Status& there, const RangeResponse&) {
@@ -105,8 +107,7 @@ class Wait : public std::enable_shared_from_this<Wait> {
     HttpResponse head;
     head.content_type = events_ ? "text/event-stream" : "application/json";
     add_node_headers(&head, member_.cluster_id(), index_);
-    head.headers.emplace_back("X-Raft-Index", "0");
-    head.headers.emplace_back("X-Raft-Term", "0");
+    add_raft_headers(&head, raft_index_, raft_term_);
     if (events_) head.headers.emplace_back("Cache-Control", "no-cache");
     if (!exchange_->start(std::move(head))) return;
     WatchCreateRequest request;
@@ -198,8 +199,10 @@ class Wait : public std::enable_shared_from_this<Wait> {
   NodeCall request_;
   const std::shared_ptr<std::atomic<int64_t>> waits_;  // how many there are
   bool events_ = false;                                // Server-Sent Events
-  int64_t index_ = 0;                                  // when the wait began
-  std::mutex mutex_;                                   // guards both below
+  int64_t index_ = 0;                                  // this and the two below: when the wait began
+  uint64_t raft_index_ = 0;
+  uint64_t raft_term_ = 0;
+  std::mutex mutex_;  // guards both below
   bool over_ = false;
   std::unique_ptr<server::OwnWatch> watch_;
 };

@@ -5,7 +5,7 @@ import re
 
 # Compared in letters. Others (Date, Content-Length, CORS) are the HTTP server's own affair.
 HEADERS = ("Content-Type", "Allow", "Location")
-# These only have to be there.
+# These only have to be there, and be more than 0.
 PRESENT = ("X-Etcd-Cluster-Id", "X-Raft-Index", "X-Raft-Term")
 INDEXES = ("modifiedIndex", "createdIndex", "index")
 SECONDS_APART = 60  # how far a time may be from the other side's, on a machine that is very busy
@@ -90,7 +90,7 @@ class Normal:
         for name in HEADERS:
             result[name] = answer.headers.get(name)
         for name in PRESENT:
-            result[name] = answer.headers.get(name) is not None
+            result[name] = answer.headers.get(name, "0") != "0"
         index = answer.headers.get("X-Etcd-Index")
         if index is not None and index.isdigit():
             self.side.index = max(self.side.index, int(index))

@@ -209,6 +209,18 @@ class WatchTest(SharedTest):
         self.assertEqual({"1", "2"}, {event["node"]["value"] for event in events})
         self.assertEqual(1, len({event["node"]["modifiedIndex"] for event in events}))
 
+    def test_a_wait_says_where_the_log_was_when_it_began(self):
+        def raft(headers):
+            return int(headers["X-Raft-Index"]), int(headers["X-Raft-Term"])
+
+        made = self.rest("PUT", self.key, "value=1")[1]["X-Etcd-Index"]
+        for query, headers in (("", ""), ("waitIndex=" + made, ""), ("stream=true", ""), ("", "\r\nAccept: text/event-stream")):
+            before = raft(self.rest("GET", self.key)[1])
+            index, term = raft(self.watch(self.key, query, headers).response.headers)
+            after = raft(self.rest("GET", self.key)[1])
+            self.assertTrue(before[0] <= index <= after[0], (before, index, after))
+            self.assertEqual(before[1], term)
+
     def test_history_reaches_as_far_as_there_was_no_compaction(self):
         first = self.rest("PUT", self.key, "value=first")[2]["node"]["modifiedIndex"]
         # More than the 1,000 events that etcd keeps.
