@@ -269,6 +269,28 @@ TEST_F(RestTest, A_value_may_come_and_go_bare) {
   EXPECT_THAT(ask("PUT", "/b", "value=%ff%3C%08").body, HasSubstr(R"("value":"\ufffd\u003c\u0008")"));
 }
 
+// As etcd 3.4 does, built with Go 1.19.
+TEST_F(RestTest, Values_are_written_as_go_writes_them) {
+  const struct {
+    const char *form, *json;
+  } kTable[] = {
+      {"a%22b%5Cc%2Fd%7F", R"(a\"b\\c/d)"
+                           "\x7f"},
+      {"%00%01%08%09%0A%0B%0C%0D%1F", R"(\u0000\u0001\u0008\t\n\u000b\u000c\r\u001f)"},
+      {"%3Cb%3E%26", R"(\u003cb\u003e\u0026)"},
+      {"%E2%80%A7%E2%80%A8%E2%80%A9%E2%80%AA", "\u2027\\u2028\\u2029\u202a"},
+      {"x%FFy%C3", R"(x\ufffdy\ufffd)"},
+      {"%ED%A0%80", R"(\ufffd\ufffd\ufffd)"},
+      {"%EF%BF%BD", "\ufffd"},  // which is a character as any other
+      {"%C3%A9%F0%9F%98%80", "\u00e9\U0001f600"},
+  };
+  for (const auto& row : kTable) {
+    EXPECT_THAT(ask("PUT", "/a", "value=" + std::string(row.form)).body,
+                HasSubstr("\"value\":\"" + std::string(row.json) + "\","))
+        << row.form;
+  }
+}
+
 TEST_F(RestTest, Members_are_told) {
   HttpResponse members = ask("GET", "/v2/members");
   // Its name was known before. Where it serves clients a member says in a command of its own, soon after it has a

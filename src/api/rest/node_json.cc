@@ -7,11 +7,43 @@
 #include "api/json/json_writer.h"
 #include "api/net/router.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "store/auth_errors.h"
 
 namespace kv::api {
 
 using kvdpb::Node;
+
+namespace {
+
+// The ASCII characters that Go's encoder writes as they are.
+bool is_plain(unsigned char c) {
+  return c >= ' ' && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+}
+
+// How it writes the others; empty: as they are, too.
+std::string go_escape(const CodePoint& c) {
+  if (!c.valid()) return "\\ufffd";
+  switch (c.value) {
+    case '"': return "\\\"";
+    case '\\': return "\\\\";
+    case '\n': return "\\n";
+    case '\r': return "\\r";
+    case '\t': return "\\t";
+    case '<':
+    case '>':
+    case '&':
+    case 0x2028:
+    case 0x2029: break;
+    default:
+      if (c.value >= ' ') return {};
+  }
+  char text[16];
+  (void)std::snprintf(text, sizeof text, "\\u%04x", static_cast<unsigned>(c.value));
+  return text;
+}
+
+}  // namespace
 
 std::string utc_time(int64_t unix_ms) {
   const time_t seconds = unix_ms / 1000;
@@ -90,31 +122,21 @@ int node_error_http_status(int code) {
 }
 
 void append_go_string(std::string_view text, std::string& out) {
-  std::string json;
-  append_json_string(text, json);
-  for (size_t at = 0; at < json.size(); ++at) {
-    const char c = json[at];
-    const std::string_view three = std::string_view(json).substr(at, 3);
-    if (c == '\\') {
-      const char next = json[++at];
-      if (next == 'b' || next == 'f') {
-        out += next == 'b' ? "\\u0008" : "\\u000c";
-      } else {
-        out += c;
-        out += next;
-      }
-    } else if (c == '<' || c == '>' || c == '&') {
-      out += c == '<' ? "\\u003c" : c == '>' ? "\\u003e" : "\\u0026";
-    } else if (three == "\xe2\x80\xa8" || three == "\xe2\x80\xa9") {
-      out += three.back() == '\xa8' ? "\\u2028" : "\\u2029";
-      at += 2;
-    } else if (three == "\xef\xbf\xbd") {  // what was no UTF-8
-      out += "\\ufffd";
-      at += 2;
-    } else {
-      out += c;
+  out += '"';
+  size_t written = 0;
+  for (size_t at = 0; at < text.size();) {
+    if (is_plain(static_cast<unsigned char>(text[at]))) {
+      ++at;
+      continue;
     }
+    const CodePoint c = decode_utf8(text.substr(at));
+    if (const std::string escape = go_escape(c); !escape.empty()) {
+      out.append(text.substr(written, at - written)).append(escape);
+      written = at + c.length;
+    }
+    at += c.length;
   }
+  out.append(text.substr(written)).append("\"");
 }
 
 // At most kMaxNodeDepth deep, or as deep as keys have come by another door.

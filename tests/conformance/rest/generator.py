@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_from_bytes
 
 FORM = "application/x-www-form-urlencoded"
 VALUES = ["v0", "v1", "v2", "v3", "v4"]
-ODD_VALUES = ["", "é", "<b>&amp;\"\\/'</b>", "\x01\b\f\t\n\r\x7f", "\u2028\u2029", "\U0001f600", "x" * 3000, " a+b=c&d ", "null"]
+ODD_VALUES = ["", "é", "<b>&amp;\"\\/'</b>", "\x01\b\f\t\n\r\x7f", "\u2028\u2029", "\U0001f600", "\ufffd", "x" * 3000, " a+b=c&d ", "null"]
 KEYS = ["/a", "/b", "/c", "/a/b", "/a/b/c", "/a/c", "/d", "/d/e", "/d/e/f", "/ab", "/q", "/q/r", "/_h", "/_h/x", "/a/_h",
         "/d/_g/y"]
 ODD_KEYS = ["/é", "/x%20y", "/a%2Fb", "/%61", "/a;b", "/a+b", "/%25", "/.well", "/%22q%22", "/a%3Fb", "/%F0%9F%98%80", "/d/%09",

@@ -14,7 +14,7 @@ COMPARED = re.compile(r"(?<=\[)\d+ != \d+(?=\])")
 
 
 def to_go_json(value):
-    """The text that Go's encoder writes: the servers must agree on that too."""
+    """The text that Go's encoder writes, but for a U+FFFD that was in the value: the servers must agree on that too."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for found, go in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"),
                       ("\\b", "\\u0008"), ("\\f", "\\u000c"), ("\ufffd", "\\ufffd")):
