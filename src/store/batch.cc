@@ -150,25 +150,24 @@ Result<bool> Batch::newest(std::string_view key, bool with_value, Record* record
   return true;
 }
 
-Result<bool> Batch::settle_in_batch(Record* record, int64_t at) {
-  return settle(record, at, compact_revision_, [this](Rev rev, Change* change) -> Result<bool> {
-    if (rev.main > context_.revision) {
-      const std::optional<Change> found = changes_.find(rev);
-      if (found) *change = *found;
-      return found.has_value();
-    }
-    if (!history_) {
-      history_.emplace(*context_.database, *context_.recent, nullptr,
-                       context_.compacted->load(std::memory_order_acquire));
-    }
-    return history_->find(rev, change);
+Result<bool> Batch::settle_in_batch(std::string_view key, Record* record, int64_t at) {
+  if (record->mod.main <= at) return !record->tombstone;
+  if (!history_) {
+    history_.emplace(*context_.database, *context_.recent, nullptr,
+                     context_.compacted->load(std::memory_order_acquire));
+  }
+  return settle(key, record, at, compact_revision_, *history_, [this](Rev rev, Change* change) -> Result<bool> {
+    if (rev.main <= context_.revision) return history_->find(rev, change);
+    const std::optional<Change> found = changes_.find(rev);
+    if (found) *change = *found;
+    return found.has_value();
   });
 }
 
 Result<bool> Batch::get(std::string_view key, int64_t at, Record* record) {
   const Result<bool> found = newest(key, true, record);
   if (!found.ok() || !*found) return found;
-  return settle_in_batch(record, at);
+  return settle_in_batch(key, record, at);
 }
 
 Status Batch::scan(const KeyRange& range, int64_t at, bool reverse, Visitor visit) {
@@ -194,7 +193,7 @@ Status Batch::scan(const KeyRange& range, int64_t at, bool reverse, Visitor visi
       key = head.key();
       KV_RETURN_IF_ERROR(head.record(&record));
     }
-    const Result<bool> there = settle_in_batch(&record, at);
+    const Result<bool> there = settle_in_batch(key, &record, at);
     if (!there.ok()) return there.status();
     if (*there && !visit(key, record)) return {};
     take_batch ? batch.next() : head.next();
@@ -249,6 +248,7 @@ void Batch::change(std::string_view key, Record record, const Record* before) {
     record.create_revision = exists ? before->create_revision : record.mod.main;
     record.version = exists ? before->version + 1 : 1;
   }
+  if (!record.prev.none() && has_waypoint(record.mod)) waypoints_.push_back(static_cast<uint32_t>(changes_.size()));
   changes_.add(key, record);
 }
 
@@ -258,6 +258,7 @@ Status Batch::finish(Status status) {
     if (next_sub_ > 0 || nodes_changed_) ++revision_;
   } else {
     changes_.truncate(changes_before_);
+    while (!waypoints_.empty() && waypoints_.back() >= changes_before_) waypoints_.pop_back();
     // Not an answer that every member gives: this one would go its own way from here.
     if (status.code() == Code::kInternal || status.code() == Code::kDataLoss) failure_ = status;
   }
@@ -450,6 +451,10 @@ Status Batch::commit(uint64_t applied_index, uint64_t applied_term) {
   for (const uint32_t i : newest_changes) {
     const Change change = changes_.at(i);
     writes_.Put(database.head(), slice(change.key), slice(change.encoded));
+  }
+  for (const uint32_t i : waypoints_) {
+    const Change change = changes_.at(i);
+    writes_.Put(database.waypoints(), waypoint_key(change.key, change.record.mod), rocksdb::Slice());
   }
   leases_.write(database, &writes_, [this](std::string_view key) -> std::optional<int64_t> {
     const std::optional<Change> change = changes_.find(key);

@@ -197,7 +197,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   // The key's newest record, tombstones included; false when there is none. Without `with_value` the value is left
   // out, which mostly saves the read.
   Result<bool> newest(std::string_view key, bool with_value, Record* record);
-  Result<bool> settle_in_batch(Record* record, int64_t at);
+  Result<bool> settle_in_batch(std::string_view key, Record* record, int64_t at);
   void change(std::string_view key, Record record, const Record* before);
   // The keys that hang on the lease, in order, each with its newest record; `visit` may change the key.
   Status for_keys_of(int64_t lease, absl::FunctionRef<void(const std::string&, const Record&)> visit);
@@ -210,6 +210,7 @@ class Batch final : public ApplyBatch, private View, private TxnState {
   ApplyContext& context_;
   Listener& listener_;
   BatchChanges changes_;
+  std::vector<uint32_t> waypoints_;  // numbers of changes_ that get one
   LeaseChanges leases_;
   AuthChanges auth_;
   NodeRecords nodes_;

@@ -114,6 +114,7 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options, bo
   }
   KV_RETURN_IF_ERROR(check_not_orphaned(options.path));
 
+  std::unique_ptr<Database> database(new Database());
   const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
   const rocksdb::ColumnFamilyOptions plain = family_options(options, cache);
   // Most gets ask for a key's newest record: a filter over whole keys tells a memtable that lacks it from one that has
@@ -124,13 +125,14 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options, bo
   rocksdb::ColumnFamilyOptions history = plain;
   // History is written in ascending order: each insert finds its place beside the one before.
   history.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, plain},
+  rocksdb::ColumnFamilyOptions waypoints = plain;
+  waypoints.compaction_filter = database->waypoint_filter_.get();
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, waypoints},
                                                                  {"head", head},
                                                                  {"history", history},
                                                                  {"meta", plain},
                                                                  {"lease", plain}};
 
-  std::unique_ptr<Database> database(new Database());
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   const rocksdb::Status s =
@@ -188,6 +190,13 @@ Status Database::write(rocksdb::WriteBatch* batch, bool low_priority) const {
   return from_rocksdb(db_->Write(options, batch), "state: writing");
 }
 
+void Database::write_hints(rocksdb::WriteBatch* batch) const {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  options.no_slowdown = true;
+  db_->Write(options, batch).PermitUncheckedError();
+}
+
 Result<bool> Database::get_meta(std::string_view key, std::string* value, bool persisted) const {
   rocksdb::ReadOptions options;
   if (persisted) options.read_tier = rocksdb::kPersistedTier;
@@ -225,7 +234,7 @@ uint64_t Database::unflushed_bytes() const {
 
 Status Database::flush() const {
   rocksdb::FlushOptions options;
-  return from_rocksdb(db_->Flush(options, {head(), history(), meta(), lease()}), "state: flushing");
+  return from_rocksdb(db_->Flush(options, {head(), history(), meta(), lease(), waypoints()}), "state: flushing");
 }
 
 Status Database::defragment(std::atomic<bool>& cancel) const {
@@ -237,7 +246,7 @@ Status Database::defragment(std::atomic<bool>& cancel) const {
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   options.canceled = &cancel;
   // The small families first: they are done at once, and the state's flush is then behind us.
-  for (auto* family : {meta(), lease(), head(), history()}) {
+  for (auto* family : {meta(), lease(), waypoints(), head(), history()}) {
     const rocksdb::Status s = db_->CompactRange(options, family, nullptr, nullptr);
     if (s.IsIncomplete() || cancel.load()) return {Code::kCanceled, "state: the defragmentation was stopped"};
     if (!s.ok()) return from_rocksdb(s, "state: defragmenting");

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "store/encoding.h"
 #include "store/store.h"
+#include "store/waypoints.h"
 
 namespace kv::store {
 
@@ -35,9 +36,13 @@ class Database {
   rocksdb::ColumnFamilyHandle* history() const { return handles_[kHistory]; }
   rocksdb::ColumnFamilyHandle* meta() const { return handles_[kMeta]; }
   rocksdb::ColumnFamilyHandle* lease() const { return handles_[kLease]; }
+  // RocksDB's default family: every database has it, so versions that know nothing of waypoints can open one with them.
+  rocksdb::ColumnFamilyHandle* waypoints() const { return handles_[kWaypoints]; }
 
   // Without WAL; low priority for what runs in the background.
   Status write(rocksdb::WriteBatch* batch, bool low_priority = false) const;
+  // What nobody misses where it can't be written now, by a reader, whom it must not hold up.
+  void write_hints(rocksdb::WriteBatch* batch) const;
 
   // A value of meta; false when there is none. With `persisted`, as it is in the files: what a crash would leave.
   Result<bool> get_meta(std::string_view key, std::string* value, bool persisted = false) const;
@@ -46,6 +51,9 @@ class Database {
   Result<std::vector<std::pair<std::string, std::string>>> records(std::string_view prefix) const;
 
   Status flush() const;
+
+  // History below this revision is compacted.
+  void drop_waypoints_below(int64_t revision) const { waypoint_filter_->drop_below(revision); }
 
   // What the memtables of all families take beyond what empty ones take (a filter of a megabyte, for one), which will
   // take nothing on disk.
@@ -58,11 +66,12 @@ class Database {
   // Returns when the files that finished compactions replaced are gone from the disk.
   Status wait_for_purge() const;
 
-  enum Family { kDefault, kHead, kHistory, kMeta, kLease, kFamilies };
+  enum Family { kWaypoints, kHead, kHistory, kMeta, kLease, kFamilies };
 
   Database() = default;
   static Result<std::unique_ptr<Database>> open(const StoreOptions& options, bool for_reading);
 
+  const std::unique_ptr<WaypointFilter> waypoint_filter_ = std::make_unique<WaypointFilter>();  // outlives db_
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* handles_[kFamilies] = {};
   uint64_t empty_memtable_bytes_[kFamilies] = {};

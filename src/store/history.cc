@@ -5,6 +5,11 @@
 #include "store/errors.h"
 
 namespace kv::store {
+namespace {
+
+constexpr uint32_t kWaypointsPerWrite = 256;
+
+}  // namespace
 
 Status damaged_history(Rev first) {
   return {Code::kDataLoss, "state: history record at revision " + std::to_string(first.main) + "." +
@@ -91,6 +96,35 @@ Result<bool> HistoryCursor::find(Rev rev, Change* change) {
   if (i == reader.count() || reader.rev(i) != rev) return false;
   if (!reader.change(i, change) || change->record.mod != rev) return damaged_history(first);
   return true;
+}
+
+Result<bool> HistoryCursor::find_after(std::string_view key, int64_t at, Rev before, Change* change) {
+  if (!waypoints_) {
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    waypoints_.reset(database_->NewIterator(options, database_.waypoints()));
+  }
+  for (waypoints_->Seek(waypoint_key(key, {at + 1, 0})); waypoints_->Valid(); waypoints_->Next()) {
+    Rev rev;
+    if (!decode_waypoint_key(view(waypoints_->key()), key, &rev) || rev >= before) return false;
+    const Result<bool> found = find(rev, change);
+    if (!found.ok()) return found;
+    // Else it leads astray: one of another key with the same hash, or what became of a transaction that failed.
+    if (*found && change->key == key) return true;
+  }
+  KV_RETURN_IF_ERROR(from_rocksdb(waypoints_->status(), "state: reading waypoints"));
+  return false;
+}
+
+void HistoryCursor::missing_waypoint(std::string_view key, Rev rev) {
+  missing_.Put(database_.waypoints(), waypoint_key(key, rev), rocksdb::Slice());
+  if (missing_.Count() >= kWaypointsPerWrite) lay_missing();
+}
+
+void HistoryCursor::lay_missing() {
+  if (missing_.Count() == 0) return;
+  database_.write_hints(&missing_);
+  missing_.Clear();
 }
 
 namespace {

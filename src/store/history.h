@@ -7,6 +7,7 @@
 
 #include <absl/functional/function_ref.h>
 #include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
 
 #include <cstddef>
 #include <deque>
@@ -60,16 +61,29 @@ class HistoryCursor {
                 int64_t compacted)
       : database_(database), recent_(recent), snapshot_(snapshot), compacted_(compacted) {}
 
+  // Lays the waypoints that were missing.
+  ~HistoryCursor() { lay_missing(); }
+
   // The change at `rev`; false when history doesn't have it (any more). Valid until the next call.
   Result<bool> find(Rev rev, Change* change);
 
+  // The earliest change of the key after the revision `at` that a waypoint leads to; false when none does, or only to
+  // `before` or later. Valid until the next call.
+  Result<bool> find_after(std::string_view key, int64_t at, Rev before, Change* change);
+  // The key's change at `rev` should have a waypoint, and find_after() did not know it.
+  void missing_waypoint(std::string_view key, Rev rev);
+
  private:
+  void lay_missing();
+
   const Database& database_;
   const RecentChanges& recent_;
   const rocksdb::Snapshot* snapshot_;
   const int64_t compacted_;
   rocksdb::PinnableSlice value_;
   std::unique_ptr<rocksdb::Iterator> iterator_;
+  std::unique_ptr<rocksdb::Iterator> waypoints_;
+  rocksdb::WriteBatch missing_;
   std::shared_ptr<const std::string> pinned_;
 };
 

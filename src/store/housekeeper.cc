@@ -39,7 +39,7 @@ Housekeeper::Housekeeper(Parts parts) : parts_(parts), compaction_(parts.databas
 
 Status Housekeeper::start(int64_t revision, int64_t compact_revision) {
   KV_RETURN_IF_ERROR(compaction_.load());
-  parts_.published.compacted.store(compaction_.done().main, std::memory_order_release);
+  passed(compaction_.done().main);
   KV_RETURN_IF_ERROR(restore_counts(revision));
   // The last step of a compaction leaves no mark of its own; it is small, and doing it twice changes nothing.
   target_ = std::max<int64_t>(compact_revision, 0);
@@ -138,14 +138,16 @@ void Housekeeper::run() {
       const Status s = checkpoint_revision_ < target ? write_checkpoint() : Status();
       last_write_ = std::chrono::steady_clock::now();
       compacted(target, s.ok() ? compaction_.run(target, {[this] { return pause_compaction(); },
-                                                          [this](int64_t below) {
-                                                            parts_.published.compacted.store(below,
-                                                                                             std::memory_order_release);
-                                                          }})
+                                                          [this](int64_t below) { passed(below); }})
                                : Result<bool>(s));
     }
     lock.lock();
   }
+}
+
+void Housekeeper::passed(int64_t below) {
+  parts_.published.compacted.store(below, std::memory_order_release);
+  parts_.database.drop_waypoints_below(below);
 }
 
 void Housekeeper::compacted(int64_t target, const Result<bool>& result) {

@@ -60,6 +60,8 @@ class Housekeeper {
   Status write_checkpoint();
   bool checkpoint_is_due() const;
   bool pause_compaction();
+  // History below is compacted.
+  void passed(int64_t below);
   void compacted(int64_t target, const Result<bool>& result);
   // Logs the first error of a kind of work, which is then left alone until the next start.
   void give_up(const char* work, const Status& status);

@@ -147,7 +147,8 @@ class RocksStore final : public Store, public Batch::Listener {
     stats.revision = now->published.revision.load(std::memory_order_acquire);
     stats.compact_revision = now->published.compact_revision.load(std::memory_order_acquire);
     stats.keys = static_cast<uint64_t>(now->counts.total());
-    for (auto* family : {database.head(), database.history(), database.meta(), database.lease()}) {
+    for (auto* family :
+         {database.head(), database.history(), database.meta(), database.lease(), database.waypoints()}) {
       uint64_t n = 0;
       if (database->GetIntProperty(family, "rocksdb.total-sst-files-size", &n)) stats.bytes_on_disk += n;
       if (database->GetIntProperty(family, "rocksdb.estimate-live-data-size", &n)) stats.bytes_in_use += n;

@@ -62,11 +62,12 @@ CommittedView::~CommittedView() {
   if (snapshot_ != nullptr) database_->ReleaseSnapshot(snapshot_);
 }
 
-Result<bool> CommittedView::settle_committed(Record* record, int64_t at) {
+Result<bool> CommittedView::settle_committed(std::string_view key, Record* record, int64_t at) {
   if (record->mod.main <= at) return !record->tombstone;
   if (snapshot_ == nullptr) return commit_came_between();
   if (!history_) history_.emplace(database_, recent_, snapshot_, compacted_);
-  return settle(record, at, compact_revision_, [this](Rev rev, Change* change) { return history_->find(rev, change); });
+  return settle(key, record, at, compact_revision_, *history_,
+                [this](Rev rev, Change* change) { return history_->find(rev, change); });
 }
 
 Result<bool> CommittedView::get(std::string_view key, int64_t at, Record* record) {
@@ -82,7 +83,7 @@ Result<bool> CommittedView::get(std::string_view key, int64_t at, Record* record
   }
   if (!s.ok()) return from_rocksdb(s, "state: reading head");
   if (!decode_record(view(value_), record)) return damaged_head(key);
-  return settle_committed(record, at);
+  return settle_committed(key, record, at);
 }
 
 Status CommittedView::scan(const KeyRange& range, int64_t at, bool reverse, Visitor visit) {
@@ -92,7 +93,7 @@ Status CommittedView::scan(const KeyRange& range, int64_t at, bool reverse, Visi
   for (; it.valid(); it.next()) {
     Record record;
     KV_RETURN_IF_ERROR(it.record(&record));
-    const Result<bool> there = settle_committed(&record, at);
+    const Result<bool> there = settle_committed(it.key(), &record, at);
     if (!there.ok()) return there.status();
     if (*there && !visit(it.key(), record)) return {};
   }

@@ -1,7 +1,8 @@
 // What a reader sees: the key space at one revision or another, from one place in time.
 //
 // `head` holds each key's newest record. Asked for revision `at`, a view takes the newest record and, as long as
-// that is younger than `at`, follows the chain of `prev` back through history.
+// that is younger than `at`, follows the chain of `prev` back through history; when that turns out long, from the first
+// waypoint after `at` on.
 #pragma once
 
 #include <absl/functional/function_ref.h>
@@ -37,14 +38,26 @@ class View {
   virtual Result<int64_t> count(const KeyRange& range, int64_t at) = 0;
 
  protected:
+  // A read a little in the past is done with fewer steps than it costs to seek a waypoint.
+  static constexpr int kStepsBeforeWaypoint = 4;
+
   // Takes the newest record of a key back to what it was at `at`. False when the key was not there then.
-  // `compact_revision`: a change below it that can't be found was a tombstone.
+  // `compact_revision`: a change below it that can't be found was a tombstone. `find` is the history's, which may know
+  // more than is committed.
   template <typename Find>
-  static Result<bool> settle(Record* record, int64_t at, int64_t compact_revision, Find find) {
-    while (record->mod.main > at) {
+  static Result<bool> settle(std::string_view key, Record* record, int64_t at, int64_t compact_revision,
+                             HistoryCursor& history, Find find) {
+    for (int steps = 0; record->mod.main > at; ++steps) {
+      Change change;
+      if (steps == kStepsBeforeWaypoint) {
+        const Result<bool> found = history.find_after(key, at, record->mod, &change);
+        if (!found.ok()) return found.status();
+        if (*found) *record = change.record;
+      } else if (steps > kStepsBeforeWaypoint && has_waypoint(record->mod) && !record->prev.none()) {
+        history.missing_waypoint(key, record->mod);
+      }
       const Rev prev = record->prev;
       if (prev.none()) return false;
-      Change change;
       const Result<bool> found = find(prev, &change);
       if (!found.ok()) return found.status();
       if (!*found) {
@@ -84,7 +97,7 @@ class CommittedView final : public View {
   Result<int64_t> count(const KeyRange& range, int64_t at) override;
 
  private:
-  Result<bool> settle_committed(Record* record, int64_t at);
+  Result<bool> settle_committed(std::string_view key, Record* record, int64_t at);
   Result<int64_t> count_by_walking(const KeyRange& range, int64_t at);
 
   const Database& database_;

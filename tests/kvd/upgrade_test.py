@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A cluster of three goes from one build of kvd to another, member by member, while it is written to.
+"""A cluster of three goes from one build of kvd to another, member by member, while it is written to; and a member alone
+goes to and fro, and knows what there was at every revision.
 
 usage: upgrade_test.py OLD NEW [unittest's arguments]
 
@@ -90,6 +91,34 @@ class Upgrade(unittest.TestCase):
 
     def test_and_back(self):
         self.go(NEW, OLD)
+
+    def test_each_reads_the_history_that_the_other_has_written(self):
+        directory = tempfile.mkdtemp(prefix="kvd-upgrade-")
+        self.addCleanup(shutil.rmtree, directory)
+        m, = cluster(OLD, directory, 1)
+        self.addCleanup(m.end)
+        everything = {"key": b64("h/"), "range_end": b64("h0"), "serializable": True}
+        seen = {}  # what there was, by revision
+        for turn, program in enumerate((OLD, NEW, OLD, NEW, OLD)):
+            m.program = program
+            m.start()
+            until(m.serves, what="the member to serve")
+            for number in range(300):
+                key = {"key": b64(f"h/{number % 3}")}
+                if number % 25 == 24:
+                    m.call("/v3/kv/deleterange", key)
+                else:
+                    m.call("/v3/kv/put", {**key, "value": b64(f"{turn}.{number}")})
+                if number % 10 == 0:
+                    now = m.call("/v3/kv/range", everything)
+                    seen[int(now["header"]["revision"])] = now.get("kvs", [])
+            if turn >= 2:
+                oldest = sorted(seen)[len(seen) // 4]
+                m.call("/v3/kv/compaction", {"revision": oldest, "physical": True})
+                seen = {revision: kvs for revision, kvs in seen.items() if revision >= oldest}
+            for revision, kvs in seen.items():
+                self.assertEqual(m.call("/v3/kv/range", {**everything, "revision": revision}).get("kvs", []), kvs)
+            m.end(signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "random_requests.h"
@@ -16,6 +17,10 @@ using google::protobuf::Message;
 
 class ModelTest : public testing::TestWithParam<uint64_t> {
  protected:
+  ModelTest() : ModelTest(RandomRequests(GetParam()), 8) {}
+  ModelTest(RandomRequests requests, uint64_t compacts_once_in)
+      : requests_(std::move(requests)), compacts_once_in_(compacts_once_in) {}
+
   template <typename Request, typename Response>
   void expect_same(const Request& request, const Status& expected_status, const Response& expected,
                    const Status& status, const Response& response) {
@@ -69,7 +74,7 @@ class ModelTest : public testing::TestWithParam<uint64_t> {
         break;
       }
       case 5:
-        if (requests_.random().one_in(8)) {
+        if (requests_.random().one_in(compacts_once_in_)) {
           etcdserverpb::CompactionRequest r;
           r.set_revision(requests_.revision_near(model_.revision(), model_.compact_revision()));
           etcdserverpb::CompactionResponse expected, response;
@@ -138,7 +143,8 @@ class ModelTest : public testing::TestWithParam<uint64_t> {
     ASSERT_EQ(store_->applied_index(), index_);
   }
 
-  RandomRequests requests_{GetParam()};
+  RandomRequests requests_;
+  const uint64_t compacts_once_in_;
   Model model_;
   TempStore store_;
   uint64_t index_ = 0;
@@ -169,6 +175,58 @@ TEST_P(ModelTest, Store_answers_as_the_model_does) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, testing::Range<uint64_t>(1, 21));
+
+// Few keys, so that each has hundreds of versions, with deletes and compactions between.
+class LongHistoryTest : public ModelTest {
+ protected:
+  LongHistoryTest() : ModelTest(RandomRequests(GetParam(), 3, 1), 120) {}
+
+  void read_every_revision() {
+    const auto read_at = [this](const std::string& key, const std::string& range_end, int64_t at) {
+      const auto r = range_request(key, range_end, at);
+      etcdserverpb::RangeResponse expected, response;
+      const Status e = model_.range(r, &expected), s = store_->range(r, &response);
+      expect_same(r, e, expected, s, response);
+    };
+    const int64_t oldest = std::max<int64_t>(model_.compact_revision() - 1, 1);
+    for (const auto& [key, versions] : model_.versions()) {
+      const auto newer =
+          std::count_if(versions.begin(), versions.end(), [&](const auto& v) { return v.main > oldest; });
+      longest_ = std::max(longest_, newer);
+    }
+    for (int64_t at = oldest; at <= model_.revision() + 1; ++at) {
+      read_at(kZero, kZero, at);
+      for (const auto& [key, versions] : model_.versions()) read_at(key, "", at);
+      if (HasFatalFailure()) return;
+    }
+  }
+
+  int64_t longest_ = 0;  // history of a key that was read
+};
+
+TEST_P(LongHistoryTest, Store_answers_as_the_model_does_at_every_revision) {
+  for (int step = 0; step < 1200; ++step) {
+    SCOPED_TRACE("step " + std::to_string(step));
+    batch();
+    if (HasFatalFailure()) return;
+    read();
+    if (HasFatalFailure()) return;
+    if (requests_.random().one_in(100)) {
+      ASSERT_TRUE(store_->flush().ok());
+    }
+    if (requests_.random().one_in(200)) store_.reopen();
+    if (requests_.random().one_in(100) && model_.compact_revision() > 0) {
+      ASSERT_TRUE(store_.wait_compacted(model_.compact_revision()).ok());
+    }
+    if (step % 300 == 299) {
+      read_every_revision();
+      if (HasFatalFailure()) return;
+    }
+  }
+  EXPECT_GT(longest_, 50);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, LongHistoryTest, testing::Range<uint64_t>(1, 9));
 
 }  // namespace
 }  // namespace kv::store

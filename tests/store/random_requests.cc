@@ -6,8 +6,8 @@ namespace kv::store {
 
 std::string RandomRequests::key() {
   std::string k;
-  const uint64_t length = 1 + random_.below(3);
-  for (uint64_t i = 0; i < length; ++i) k += static_cast<char>('a' + random_.below(4));
+  const uint64_t length = 1 + random_.below(key_length_);
+  for (uint64_t i = 0; i < length; ++i) k += static_cast<char>('a' + random_.below(letters_));
   if (random_.one_in(50)) k += std::string("\0", 1);
   if (random_.one_in(50)) k += '\xff';
   return k;

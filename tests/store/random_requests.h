@@ -10,7 +10,9 @@ namespace kv::store {
 
 class RandomRequests {
  public:
-  explicit RandomRequests(uint64_t seed) : random_(seed) {}
+  // Keys are up to `key_length` of the first so many letters: the fewer, the longer is each one's history.
+  explicit RandomRequests(uint64_t seed, uint64_t letters = 4, uint64_t key_length = 3)
+      : random_(seed), letters_(letters), key_length_(key_length) {}
 
   Random& random() { return random_; }
 
@@ -36,6 +38,7 @@ class RandomRequests {
   etcdserverpb::TxnRequest txn(int64_t revision, int64_t compact_revision, int depth);
 
   Random random_;
+  const uint64_t letters_, key_length_;
 };
 
 }  // namespace kv::store
