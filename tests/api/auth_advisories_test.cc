@@ -4,6 +4,8 @@
 #include <sstream>
 
 #include "auth_doors.h"
+#include "base/clock.h"
+#include "server/login_limit.h"
 
 namespace kv::test {
 namespace {
@@ -60,30 +62,49 @@ TEST_F(Advisories, CVE_2020_15115_short_passwords_are_refused_and_guessing_is_sl
   EXPECT_EQ(server::call(*member_, &Member::user_change_password, change, OwnCall::of_member()).status.code(),
             Code::kInvalidArgument);
 
-  AuthenticateRequest guess;
+  AuthenticateRequest guess, right;
   guess.set_name("bob");
   guess.set_password("a guess");
-  int compared = 0;
-  std::string refused;
-  for (int i = 0; i < 50 && refused.empty(); ++i) {
-    const Heard heard = by_grpc("/etcdserverpb.Auth/Authenticate", guess, std::nullopt);
-    ASSERT_FALSE(heard.answered);
-    if (heard.has("authentication failed")) {
-      ++compared;
-    } else {
-      refused = heard.text;
-    }
-  }
-  EXPECT_EQ(refused, "etcdserver: too many requests");
-  EXPECT_LE(compared, 5);
-  // The right one must wait as well, or guessing would go on; others need not.
-  AuthenticateRequest right;
   right.set_name("bob");
   right.set_password("secret of bob");
-  EXPECT_FALSE(by_grpc("/etcdserverpb.Auth/Authenticate", right, std::nullopt).answered);
+  const std::string path = "/etcdserverpb.Auth/Authenticate";
+  const auto now_ms = [] { return Clock::system().monotonic_ms(); };
+  int64_t last_sent_ms = 0;  // of the guesses that were compared
+  int compared = 0;
+  const auto wait_ms = [&compared] {
+    const int waits = compared - server::LoginLimit::kFreeFailures;
+    return waits <= 0 ? 0 : server::LoginLimit::kFirstWaitMs << (waits - 1);
+  };
+  const auto guess_until_refused = [&] {
+    for (;;) {
+      const int64_t sent_ms = now_ms();
+      const Heard heard = by_grpc(path, guess, std::nullopt);
+      ASSERT_FALSE(heard.answered);
+      if (!heard.has("authentication failed")) {
+        EXPECT_EQ(heard.text, "etcdserver: too many requests");
+        return;
+      }
+      EXPECT_GE(now_ms() - last_sent_ms, wait_ms()) << "guess " << compared + 1 << " came too soon";
+      ++compared;
+      last_sent_ms = sent_ms;
+    }
+  };
+  // The right one must wait as well, or guessing would go on. Where calls take longer than the wait it may come after
+  // it, and ends it; then once more, with a longer wait.
+  bool refused = false;
+  for (int waits = 1; waits <= 5 && !refused; ++waits) {
+    compared = 0;
+    while (compared < server::LoginLimit::kFreeFailures + waits) ASSERT_NO_FATAL_FAILURE(guess_until_refused());
+    refused = !by_grpc(path, right, std::nullopt).answered;
+    if (!refused) {
+      EXPECT_GE(now_ms() - last_sent_ms, wait_ms()) << "the right password did not wait";
+    }
+  }
+  EXPECT_TRUE(refused);
+  // Others need not.
   right.set_name("alice");
   right.set_password("secret of alice");
-  EXPECT_TRUE(by_grpc("/etcdserverpb.Auth/Authenticate", right, std::nullopt).answered);
+  EXPECT_TRUE(by_grpc(path, right, std::nullopt).answered);
 }
 
 TEST_F(Advisories, CVE_2020_15115_a_user_who_is_not_there_sounds_like_a_wrong_password) {
