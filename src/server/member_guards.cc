@@ -143,7 +143,9 @@ void LocalMember::raise_no_space(SpaceGuard::Verdict why, absl::AnyInvocable<voi
 
 void LocalMember::look_after_space() {
   const SpaceGuard::Verdict room = space_.look();
-  const bool disk_is_short = room == SpaceGuard::Verdict::kDisk;
+  // Also when what is left would do for a write smaller than the one that it was too little for.
+  const bool disk_is_short =
+      room == SpaceGuard::Verdict::kDisk || (alarms_.raised_by_disk(id_) && !space_.disk_is_well());
   if (disk_is_short && !disk_is_short_) {
     log_warning("the disk is nearly full: this member lets no more be written until there is room",
                 {{"data_dir", options_.data_dir},
