@@ -68,7 +68,7 @@ PeerLink::Queued PeerLink::push_payload(std::string&& payload) {
 PeerStats PeerLink::stats() const {
   PeerStats stats;
   stats.id = id_;
-  stats.connected = connected_.load(std::memory_order_relaxed);
+  stats.connected = protocol() != 0;
   stats.sent_bytes = sent_bytes_.load(std::memory_order_relaxed);
   stats.received_bytes = received_bytes_.load(std::memory_order_relaxed);
   stats.dropped_messages = dropped_.load(std::memory_order_relaxed);
@@ -182,7 +182,6 @@ void PeerLink::established(uint16_t protocol) {
   failures_ = 0;
   last_failure_.clear();
   timer_.cancel();
-  connected_.store(true, std::memory_order_relaxed);
   error_code ignored;
   const auto remote = socket_.tcp().remote_endpoint(ignored);
   log_info(
@@ -206,7 +205,6 @@ void PeerLink::established(uint16_t protocol) {
 
 void PeerLink::fail(std::string_view why) {
   const bool was_connected = state_ == State::kConnected;
-  connected_.store(false, std::memory_order_relaxed);
   if (was_connected) {
     lost_streams_.fetch_add(1, std::memory_order_relaxed);
     log_warning("peer stream lost", {{"peer", hex_id(id_.value())}, {"why", why}});
@@ -282,7 +280,6 @@ void PeerLink::reset_stream() {
 void PeerLink::close() {
   state_ = State::kClosed;
   reset_stream();
-  connected_.store(false, std::memory_order_relaxed);
   const std::lock_guard lock(mutex_);
   accepting_ = false;
   told_ = true;

@@ -135,7 +135,6 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   uint64_t sent_appends_ = 0;
   RoundTrips measured_;
 
-  std::atomic<bool> connected_{false};
   std::atomic<uint16_t> protocol_{0};
   std::atomic<uint64_t> sent_bytes_{0};
   std::atomic<uint64_t> received_bytes_{0};

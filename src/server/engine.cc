@@ -164,6 +164,7 @@ class Engine::Loop {
              applied.empty();
     }
   };
+
   // True when the sleeping engine must be woken.
   bool arm_locked() {
     const bool was = sleeping_;

@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 namespace kv::server {
+namespace {
 
+// Appends a serialized kvdpb::Command as the next element of a serialized kvdpb::Batch: field 1, length-delimited.
 void append_command(std::string& batch, std::string_view command) {
-  batch += '\x0a';  // field 1, length-delimited
+  batch += '\x0a';
   size_t n = command.size();
   for (; n >= 0x80; n >>= 7) batch += static_cast<char>(n | 0x80);
   batch += static_cast<char>(n);
   batch += command;
 }
+
+}  // namespace
 
 void ProposalQueue::add(std::string&& command, uint64_t call, int64_t expires_ms) {
   waiting_.push_back({std::move(command), call, expires_ms});

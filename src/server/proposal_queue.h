@@ -15,16 +15,12 @@
 #include <cstdint>
 #include <deque>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "raft/types.h"
 #include "server/pending_calls.h"
 
 namespace kv::server {
-
-// Appends a serialized kvdpb::Command as the next element of a serialized kvdpb::Batch.
-void append_command(std::string& batch, std::string_view command);
 
 class ProposalQueue {
  public:
